@@ -1,0 +1,1 @@
+"""triscale: scale depth, width and resolution together."""

@@ -1,0 +1,63 @@
+"""Every error that triscale raises on purpose.
+
+    TriscaleError                what a caller can catch; the command line prints it as one line and exits with its `exit_code`
+    ├── SpecError                a network, stage or block that cannot be (a bad value, two numbers that disagree)
+    ├── BudgetError              a budget that cannot be read, or that nothing satisfies
+    ├── FileError                a file that is missing, unreadable, truncated, unsafe or of another format
+    │   └── DataError            images, labels or folders that cannot be learnt from
+    ├── WeightsError             tensors that do not belong to this network
+    ├── MissingExtraError        an optional library is not installed
+    ├── RunError                 a run folder in use, of other arguments, or that cannot be written
+    ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
+    └── VerificationError        it ran, and what it checked does not hold: exit code 1
+"""
+
+from __future__ import annotations
+
+
+class TriscaleError(Exception):
+    """The input is wrong; the message says where, what was found, what was expected and what to do."""
+
+    exit_code = 2
+
+
+class SpecError(TriscaleError):
+    """A network description that cannot be built."""
+
+
+class BudgetError(TriscaleError):
+    """A budget that cannot be read or that nothing satisfies."""
+
+
+class FileError(TriscaleError):
+    """A file that is missing, unreadable, truncated, unsafe or of another format."""
+
+
+class DataError(FileError):
+    """Images, labels or folders that cannot be learnt from."""
+
+
+class WeightsError(TriscaleError):
+    """Tensors that do not belong to this network."""
+
+
+class MissingExtraError(TriscaleError):
+    """An optional library is not installed."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed; run: pip install 'triscale[{extra}]'")
+        self.library, self.extra = library, extra
+
+
+class RunError(TriscaleError):
+    """A run folder that is in use, belongs to other arguments, or cannot be written."""
+
+
+class TrainingError(TriscaleError):
+    """Training cannot go on."""
+
+
+class VerificationError(TriscaleError):
+    """It ran, and what it checked does not hold."""
+
+    exit_code = 1

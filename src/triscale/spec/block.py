@@ -1,0 +1,117 @@
+"""Block: all that there is to say about one layer of a network, and Squeeze, its squeeze-excite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from triscale.errors import SpecError
+from triscale.spec.rounding import Rounding
+
+Kind = Literal["mbconv", "fused", "separable", "bottleneck", "basic", "shuffle", "xception"]
+Activation = Literal["silu", "swish", "relu", "relu6", "hardswish", "sigmoid", "hardsigmoid", "identity"]
+Relative = Literal["input", "output", "hidden"]
+
+
+@dataclass(frozen=True, slots=True)
+class Squeeze:
+    """Squeeze-excite: global average -> 1x1 down -> activation -> 1x1 up -> gate -> multiply.
+
+    ratio: squeezed channels as a share of `of` ("input" of the block, or its "hidden" channels).
+    divisor: 1 truncates (EfficientNet: 40 -> 10); 8 rounds to multiples of 8 (MobileNetV3).
+    channels: explicit number instead of the ratio; it then scales with width.
+    activation: between the two convolutions; None means the block's own.
+    Source: https://arxiv.org/abs/1709.01507; truncation as in tensorflow/tpu efficientnet_model.py.
+    """
+
+    ratio: float = 0.25
+    of: Relative = "input"
+    divisor: int = 1
+    channels: int | None = None
+    gate: Activation = "sigmoid"
+    activation: Activation | None = None
+
+    def __post_init__(self) -> None:
+        if self.ratio <= 0 or self.divisor < 1 or (self.channels is not None and self.channels < 1):
+            raise SpecError(f"Squeeze needs ratio > 0, divisor >= 1 and channels >= 1, got {self}.")
+        if self.of not in ("input", "hidden"):
+            raise SpecError(f'Squeeze.of must be "input" or "hidden", got {self.of!r}.')
+        _one_of("Squeeze.gate", self.gate, Activation)
+        if self.activation is not None:
+            _one_of("Squeeze.activation", self.activation, Activation)
+
+    def width(self, in_channels: int, hidden: int) -> int:
+        """Squeezed channels of a block with these input and hidden channels."""
+        if self.channels is not None:
+            return self.channels
+        exact = self.ratio * (in_channels if self.of == "input" else hidden)
+        return max(1, int(exact)) if self.divisor == 1 else Rounding(self.divisor, self.divisor).nearest(exact)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block. Its input channels come from the block before it, so they are not written here.
+
+    kind: "mbconv" 1x1 expand, depthwise kernel x kernel, [squeeze], 1x1 project; the expansion is absent when `expand` is 1.
+          "fused" kernel x kernel expand, [squeeze], 1x1 project; with `expand` 1 a single convolution with its activation.
+          "separable" depthwise and 1x1, both with an activation, no residual (MobileNetV1).
+          "bottleneck" 1x1, kernel x kernel, 1x1; "basic" two kernel x kernel (ResNet); activation after the sum.
+          "shuffle", "xception" the two units of ShuffleNetV2 as DetNAS searches them; half the channels pass by.
+    channels: output channels.
+    kernel: odd. stride: 1 or more; a residual exists only at stride 1 and equal channels (ResNets project theirs).
+    expand: hidden channels as a multiple of the block's input (or of its output, see `relative_to`).
+    hidden: explicit hidden channels instead; then the expansion is always there, and scales with width.
+    Raises: SpecError when a value cannot be built.
+    """
+
+    kind: Kind
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    expand: float = 1.0
+    hidden: int | None = None
+    relative_to: Relative = "input"
+    squeeze: Squeeze | None = None
+    activation: Activation = "silu"
+    skip: bool = True
+
+    def __post_init__(self) -> None:
+        _one_of("Block.kind", self.kind, Kind)
+        _one_of("Block.activation", self.activation, Activation)
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise SpecError(
+                f"Block.kernel must be odd so that padding is symmetric, got kernel={self.kernel}; "
+                f"try {max(1, self.kernel - 1)} or {self.kernel + 1}."
+            )
+        for name in ("channels", "stride"):
+            if getattr(self, name) < 1:
+                raise SpecError(f"Block.{name} must be at least 1, got {getattr(self, name)}.")
+        if self.expand <= 0 or (self.hidden is not None and self.hidden < 1):
+            raise SpecError(f"Block.expand and hidden must be positive, got expand={self.expand}, hidden={self.hidden}.")
+        if self.relative_to not in ("input", "output"):
+            raise SpecError(f'Block.relative_to must be "input" or "output", got {self.relative_to!r}.')
+
+    def expands(self) -> bool:
+        """Whether an expansion convolution stands before the depthwise (or fused) one."""
+        return self.hidden is not None or self.expand != 1.0
+
+    def hidden_channels(self, in_channels: int) -> int:
+        """Channels inside the block: explicit, or `expand` times its input (or output), rounded to the nearest."""
+        if self.hidden is not None:
+            return self.hidden
+        return max(1, round(self.expand * (in_channels if self.relative_to == "input" else self.channels)))
+
+    def squeeze_channels(self, in_channels: int) -> int:
+        """Squeezed channels, 0 without squeeze-excite."""
+        return self.squeeze.width(in_channels, self.hidden_channels(in_channels)) if self.squeeze else 0
+
+    def has_residual(self, in_channels: int) -> bool:
+        """Whether the block's input is added to its output as it is."""
+        summed = self.kind in ("mbconv", "fused", "bottleneck", "basic")
+        return summed and self.skip and self.stride == 1 and in_channels == self.channels
+
+
+def _one_of(name: str, value: str, allowed: object) -> None:
+    if value not in get_args(allowed):
+        raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {value!r}.")
+
