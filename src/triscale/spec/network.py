@@ -112,6 +112,10 @@ class Stage:
             other.deepen,
         )
 
+    def __reduce__(self) -> tuple[type[Stage], tuple[tuple[Block, ...], bool]]:
+        # Hashes of strings differ between processes, so a pickled stage is made anew.
+        return Stage, (self.blocks, self.deepen)
+
     @property
     def channels(self) -> int:
         """Output channels."""
