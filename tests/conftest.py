@@ -1,1 +1,1 @@
-"""Shared by all tests; being in the package `tests`, it also makes `from tests.images import make_folder` work everywhere."""
+"""Shared by all tests; it lets any test say `from tests.images import make_folder`."""

@@ -1,4 +1,4 @@
-"""Small image sets for tests: made from a seed, learnable in seconds, and as different between classes as photographs are."""
+"""Small image sets for tests: made from a seed, learnable in seconds, as different between classes as photographs."""
 
 from __future__ import annotations
 
