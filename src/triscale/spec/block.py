@@ -17,7 +17,7 @@ Relative = Literal["input", "output", "hidden"]
 class Squeeze:
     """Squeeze-excite: global average -> 1x1 down -> activation -> 1x1 up -> gate -> multiply.
 
-    ratio: squeezed channels as a share of `of` ("input" of the block, or its "hidden" channels).
+    ratio: squeezed channels as a share of `of`: the block's "input", "hidden" or "output" channels.
     divisor: 1 truncates (EfficientNet: 40 -> 10); 8 rounds to multiples of 8 (MobileNetV3).
     channels: explicit number instead of the ratio; it then scales with width.
     activation: between the two convolutions; None means the block's own.
@@ -34,17 +34,16 @@ class Squeeze:
     def __post_init__(self) -> None:
         if self.ratio <= 0 or self.divisor < 1 or (self.channels is not None and self.channels < 1):
             raise SpecError(f"Squeeze needs ratio > 0, divisor >= 1 and channels >= 1, got {self}.")
-        if self.of not in ("input", "hidden"):
-            raise SpecError(f'Squeeze.of must be "input" or "hidden", got {self.of!r}.')
+        _one_of("Squeeze.of", self.of, Relative)
         _one_of("Squeeze.gate", self.gate, Activation)
         if self.activation is not None:
             _one_of("Squeeze.activation", self.activation, Activation)
 
-    def width(self, in_channels: int, hidden: int) -> int:
-        """Squeezed channels of a block with these input and hidden channels."""
+    def width(self, in_channels: int, hidden: int, out_channels: int) -> int:
+        """Squeezed channels of a block with these input, hidden and output channels."""
         if self.channels is not None:
             return self.channels
-        exact = self.ratio * (in_channels if self.of == "input" else hidden)
+        exact = self.ratio * {"input": in_channels, "hidden": hidden, "output": out_channels}[self.of]
         return max(1, int(exact)) if self.divisor == 1 else Rounding(self.divisor, self.divisor).nearest(exact)
 
 
@@ -52,10 +51,11 @@ class Squeeze:
 class Block:
     """One block. Its input channels come from the block before it, so they are not written here.
 
-    kind: "mbconv" 1x1 expand, depthwise kernel x kernel, [squeeze], 1x1 project; the expansion is absent when `expand` is 1.
-          "fused" kernel x kernel expand, [squeeze], 1x1 project; with `expand` 1 a single convolution with its activation.
+    kind: "mbconv" 1x1 expand, depthwise kernel x kernel, [squeeze], 1x1 project; no expansion when `expand` is 1.
+          "fused" kernel x kernel expand, [squeeze], 1x1 project; with `expand` 1 one convolution with its activation.
           "separable" depthwise and 1x1, both with an activation, no residual (MobileNetV1).
-          "bottleneck" 1x1, kernel x kernel, 1x1; "basic" two kernel x kernel (ResNet); activation after the sum.
+          "bottleneck" 1x1, kernel x kernel, 1x1; "basic" two kernel x kernel (ResNet); [squeeze] on the output,
+          activation after the sum.
           "shuffle", "xception" the two units of ShuffleNetV2 as DetNAS searches them; half the channels pass by.
     channels: output channels.
     kernel: odd. stride: 1 or more; a residual exists only at stride 1 and equal channels (ResNets project theirs).
@@ -72,7 +72,7 @@ class Block:
     hidden: int | None = None
     relative_to: Relative = "input"
     squeeze: Squeeze | None = None
-    activation: Activation = "silu"
+    activation: Activation = "silu"  # "swish" is SiLU with a trainable slope: one scalar parameter each
     skip: bool = True
 
     def __post_init__(self) -> None:
@@ -87,9 +87,20 @@ class Block:
             if getattr(self, name) < 1:
                 raise SpecError(f"Block.{name} must be at least 1, got {getattr(self, name)}.")
         if self.expand <= 0 or (self.hidden is not None and self.hidden < 1):
-            raise SpecError(f"Block.expand and hidden must be positive, got expand={self.expand}, hidden={self.hidden}.")
+            raise SpecError(
+                f"Block.expand and hidden must be positive, got expand={self.expand}, hidden={self.hidden}."
+            )
         if self.relative_to not in ("input", "output"):
             raise SpecError(f'Block.relative_to must be "input" or "output", got {self.relative_to!r}.')
+        if self.squeeze is not None and not self.takes_squeeze():
+            raise SpecError(
+                f"a {self.kind} block with expand={self.expand} has no place for squeeze-excite; "
+                f"set squeeze=None, or expand above 1."
+            )
+
+    def takes_squeeze(self) -> bool:
+        """Whether this kind has a place for squeeze-excite (a fused block of one convolution has none)."""
+        return self.kind not in ("shuffle", "xception") and not (self.kind == "fused" and not self.expands())
 
     def expands(self) -> bool:
         """Whether an expansion convolution stands before the depthwise (or fused) one."""
@@ -103,7 +114,13 @@ class Block:
 
     def squeeze_channels(self, in_channels: int) -> int:
         """Squeezed channels, 0 without squeeze-excite."""
-        return self.squeeze.width(in_channels, self.hidden_channels(in_channels)) if self.squeeze else 0
+        if self.squeeze is None:
+            return 0
+        return self.squeeze.width(in_channels, self.hidden_channels(in_channels), self.channels)
+
+    def projects_residual(self, in_channels: int) -> bool:
+        """Whether the input is added through a 1x1 convolution because its shape differs (ResNets only)."""
+        return self.kind in ("bottleneck", "basic") and self.skip and not self.has_residual(in_channels)
 
     def has_residual(self, in_channels: int) -> bool:
         """Whether the block's input is added to its output as it is."""
@@ -114,4 +131,3 @@ class Block:
 def _one_of(name: str, value: str, allowed: object) -> None:
     if value not in get_args(allowed):
         raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {value!r}.")
-

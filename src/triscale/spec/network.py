@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from triscale.errors import SpecError
@@ -35,15 +36,23 @@ class Numerics:
             raise SpecError(f"Numerics needs eps > 0 and momentum in 0..1, got {self}.")
 
 
+SYMMETRIC = Numerics()
+V1_ROUNDING = Rounding()
+
+
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """The first convolution (with BatchNorm and activation), and ResNet's 3x3 stride-2 max-pool where `pool` is set."""
+    """The first convolution (with BatchNorm and activation), and ResNet's 3x3 stride-2 max-pool where `pool` is set.
+
+    bias: a bias before the BatchNorm, which DetNAS' released networks keep.
+    """
 
     channels: int = 32
     kernel: int = 3
     stride: int = 2
     activation: Activation = "silu"
     pool: bool = False
+    bias: bool = False
     scaled: bool = True
 
     def __post_init__(self) -> None:
@@ -92,7 +101,9 @@ class Stage:
             raise SpecError("Stage.blocks is empty; a stage needs at least one block.")
         for index, block in enumerate(self.blocks[1:], start=1):
             if block.stride != 1:
-                raise SpecError(f"only the first block of a Stage may have a stride; block {index} has stride={block.stride}.")
+                raise SpecError(
+                    f"only the first block of a Stage may have a stride; block {index} has stride={block.stride}."
+                )
             if block.channels != self.channels:
                 raise SpecError(
                     f"all blocks of a Stage share an output width; block 0 has {self.channels} channels, "
@@ -107,9 +118,14 @@ class Stage:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return isinstance(other, Stage) and self._hash == other._hash and (self.blocks, self.deepen) == (
-            other.blocks,
-            other.deepen,
+        return (
+            isinstance(other, Stage)
+            and self._hash == other._hash
+            and (self.blocks, self.deepen)
+            == (
+                other.blocks,
+                other.deepen,
+            )
         )
 
     def __reduce__(self) -> tuple[type[Stage], tuple[tuple[Block, ...], bool]]:
@@ -162,9 +178,9 @@ class Network:
     resolution: Size = (224, 224)
     classes: int = 1000
     in_channels: int = 3
-    numerics: Numerics = Numerics()
+    numerics: Numerics = SYMMETRIC
     drop_connect: float = 0.2
-    rounding: Rounding = Rounding()
+    rounding: Rounding = V1_ROUNDING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
@@ -176,6 +192,11 @@ class Network:
                 raise SpecError(f"Network.{name} must be at least 1, got {getattr(self, name)}.")
         if not 0 <= self.drop_connect < 1:
             raise SpecError(f"Network.drop_connect must be in 0..1, got {self.drop_connect}.")
+
+    def __str__(self) -> str:
+        blocks = sum(len(each.blocks) for each in self.stages)
+        height, width = self.resolution
+        return f"{self.name}: {len(self.stages)} stages, {blocks} blocks, {height} x {width} px, {self.classes} classes"
 
     def placed_blocks(self) -> Iterator[PlacedBlock]:
         """Every block in order, with its stage, its index in the stage, and its input channels."""
@@ -216,24 +237,31 @@ def shrink(size: Size, stride: int) -> Size:
 
 
 def scaled_stage(each: Stage, depth: float, width: float, rounding: Rounding) -> Stage:
-    """A stage with its widths scaled and its last block repeated, or its last blocks dropped."""
-    blocks = [_scaled_block(block, width, rounding) for block in each.blocks]
-    if each.deepen:
-        length = round_repeats(len(blocks), depth)
-        extra = replace(blocks[-1], stride=1)
-        blocks = blocks[:length] + [extra] * (length - len(blocks))
-    return Stage(tuple(blocks), each.deepen)
+    """A stage with its widths scaled and its last block repeated, or its last blocks dropped.
+
+    Different multipliers often round to the same stage; it is then the same object, so that searches stay fast.
+    """
+    length = round_repeats(len(each.blocks), depth) if each.deepen else len(each.blocks)
+    explicit = _explicit_widths(each)
+    inner = tuple(None if c is None else rounding.channels(c, width) for c in explicit)
+    return _resized_stage(each, length, rounding.channels(each.channels, width), inner)
 
 
-def _scaled_block(block: Block, width: float, rounding: Rounding) -> Block:
-    if width == 1.0:
-        return block
-    squeeze = block.squeeze
-    if squeeze is not None and squeeze.channels is not None:
-        squeeze = replace(squeeze, channels=rounding.channels(squeeze.channels, width))
-    return replace(
-        block,
-        channels=rounding.channels(block.channels, width),
-        hidden=None if block.hidden is None else rounding.channels(block.hidden, width),
-        squeeze=squeeze,
-    )
+@lru_cache(maxsize=1 << 14)
+def _explicit_widths(each: Stage) -> tuple[int | None, ...]:
+    """Hidden and squeeze channels of every block that has any of its own; empty for a stage that has none."""
+    widths = tuple(c for b in each.blocks for c in (b.hidden, b.squeeze.channels if b.squeeze else None))
+    return widths if any(c is not None for c in widths) else ()
+
+
+@lru_cache(maxsize=1 << 16)
+def _resized_stage(each: Stage, length: int, channels: int, inner: tuple[int | None, ...]) -> Stage:
+    blocks = []
+    for index, block in enumerate(each.blocks):
+        hidden, squeezed = inner[2 * index : 2 * index + 2] or (None, None)
+        squeeze = block.squeeze
+        if squeeze is not None and squeezed is not None:
+            squeeze = replace(squeeze, channels=squeezed)
+        blocks.append(replace(block, channels=channels, hidden=hidden, squeeze=squeeze))
+    extra = replace(blocks[-1], stride=1)
+    return Stage((*blocks[:length], *[extra] * (length - len(blocks))), each.deepen)

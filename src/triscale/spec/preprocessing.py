@@ -42,9 +42,13 @@ class Preprocessing:
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
         if len(self.mean) != len(self.std) or any(s <= 0 for s in self.std):
-            raise SpecError(f"Preprocessing.mean and std must be equally long and std positive, got {self.mean}, {self.std}.")
+            raise SpecError(
+                f"Preprocessing.mean and std must be equally long and std positive, got {self.mean}, {self.std}."
+            )
         if self.interpolation not in ("nearest", "bilinear", "bicubic"):
-            raise SpecError(f"Preprocessing.interpolation must be nearest, bilinear or bicubic, got {self.interpolation!r}.")
+            raise SpecError(
+                f"Preprocessing.interpolation must be nearest, bilinear or bicubic, got {self.interpolation!r}."
+            )
         if self.fit not in ("crop", "squash", "letterbox"):
             raise SpecError(f"Preprocessing.fit must be crop, squash or letterbox, got {self.fit!r}.")
         if not 0 < self.crop <= 1:
