@@ -37,7 +37,8 @@ UNITS: dict[str, dict[str, float]] = {
 _LIMIT = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤)\s*([0-9][0-9_]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
 
 FURTHEST = 40.0  # |phi| beyond which nothing changes any more (small) or nothing fits any machine (large)
-ENOUGH = 0.97  # share of a limit that is used up well enough to stop filling
+LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
+ENOUGH = 0.95  # share of a limit beyond which no network is made more lopsided
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,10 @@ def solve(
     if not search.inside(at(least)):
         raise BudgetError(_impossible(network, at(least), budget, measures))
     phis = search.furthest(at, least, directions, largest)
-    for size in range(len(directions) - 1, 0, -1):
-        for chosen in combinations(directions, size):
-            if search.share(at(phis)) >= ENOUGH:
-                break
-            phis = search.furthest(at, phis, chosen, largest)
+    for lopsided in LOPSIDED:
+        phis = search.fill(at, phis, directions, lopsided, largest)
+        if search.share(at(phis)) >= ENOUGH:
+            break
     return replace(at(phis), name=f"{network.name}@{_slug(budget)}") if any(phis.values()) else network
 
 
@@ -173,6 +173,26 @@ class _Search:
 
     def inside(self, network: Network) -> bool:
         return self.share(network) <= 1.0
+
+    def fill(
+        self,
+        at: Callable[[Mapping[Direction, float]], Network],
+        phis: dict[Direction, float],
+        directions: tuple[Direction, ...],
+        lopsided: float,
+        largest: float,
+    ) -> dict[Direction, float]:
+        """Let fewer and fewer directions grow on until each is held back by a limit.
+
+        A direction that no limit holds back (resolution, when only parameters count) stays where compound scaling put it.
+        """
+        for size in range(len(directions) - 1, 0, -1):
+            for chosen in combinations(directions, size):
+                cap = min(largest, max(phis.values()) + lopsided)
+                filled = self.furthest(at, phis, chosen, cap)
+                if all(filled[each] < cap for each in chosen):
+                    phis = filled
+        return phis
 
     def furthest(
         self,

@@ -1,0 +1,122 @@
+"""`triscale info`: what a network costs and how it is built, without building it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from triscale import atomic
+from triscale.cli.names import resolve
+from triscale.cli.output import count, print_json, print_table, size
+from triscale.errors import SpecError
+from triscale.spec.cost import Cost, cost
+from triscale.spec.files import network_to_dict
+from triscale.spec.network import Network
+from triscale.spec.table import depth, table_rows
+
+
+def info(
+    name: str,
+    *,
+    pixels: Annotated[tuple[int, ...], Parameter(name="--size", consume_multiple=True)] = (),
+    blocks: bool = False,
+    layers: bool = False,
+    picture: Path | None = None,
+    json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Show what a network costs, row by row if asked.
+
+    Example: triscale info efficientnet_b0 --blocks
+
+    Parameters
+    ----------
+    name
+        a name from `triscale list`, a network file, a model file, or a run's folder
+    pixels
+        input size: one number, or height and width
+    blocks
+        the architecture row by row, as the papers print it
+    layers
+        every operation with its own cost
+    picture
+        draw the network by stage into this SVG file
+    json
+        print JSON instead of text
+    """
+    net = resolve(name)
+    if len(pixels) > 2:
+        raise SpecError(f"--size takes one number or height and width, got {len(pixels)} numbers.")
+    own = cost(net, (pixels[0], pixels[-1]) if pixels else None)
+    if picture is not None:
+        from triscale.report.architecture import picture as draw
+
+        if picture.suffix != ".svg":
+            raise SpecError(f"--picture writes SVG, got {picture.name!r}; give a name that ends in .svg.")
+        atomic.write_text(picture, draw(dataclasses.replace(net, resolution=own.size)))
+    if json:
+        print_json(_document(net, own, layers))
+        return 0
+    _print_summary(net, own)
+    if blocks:
+        print()
+        _print_blocks(dataclasses.replace(net, resolution=own.size))
+    if layers:
+        print()
+        _print_layers(own)
+    if picture is not None:
+        print(f"\npicture: {picture}")
+    return 0
+
+
+def _document(net: Network, own: Cost, layers: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": net.name,
+        "size": list(own.size),
+        "params": own.params,
+        "macs": own.macs,
+        "activations": own.activations,
+        "memory": own.memory,
+        "depth": depth(net),
+        "network": network_to_dict(net),
+    }
+    return {**document, "layers": [layer._asdict() for layer in own.layers]} if layers else document
+
+
+def _print_summary(net: Network, own: Cost) -> None:
+    height, width = own.size
+    print(f"{net.name} at {height} x {width} px, {net.classes} classes, {depth(net)} convolution and linear layers")
+    print_table(
+        ("params", "MACs", "activations", "memory"),
+        [
+            (count(own.params), count(own.macs), count(own.activations), size(own.memory)),
+            (f"{own.params:,}", f"{own.macs:,}", f"{own.activations:,}", f"{own.memory:,} B"),
+        ],
+        left=0,
+    )
+    numerics = net.numerics
+    print(f"padding {numerics.padding}, BatchNorm eps {numerics.eps:g}, momentum {numerics.momentum:g}")
+
+
+def _print_blocks(net: Network) -> None:
+    rows = table_rows(net)
+    columns = [f.name for f in dataclasses.fields(rows[0])]
+    print_table(columns, [[str(getattr(row, c)) for c in columns] for row in rows], left=2)
+
+
+def _print_layers(own: Cost) -> None:
+    table = [
+        (
+            layer.where,
+            layer.operation,
+            " x ".join(map(str, layer.output)),
+            f"{layer.params:,}",
+            f"{layer.macs:,}",
+            f"{layer.activations:,}",
+            size(layer.memory),
+        )
+        for layer in own.layers
+    ]
+    print_table(("where", "operation", "output", "params", "MACs", "activations", "alive"), table, left=2)

@@ -1,0 +1,51 @@
+"""NAME on a command line: a family name, a network file, or a run folder."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+from triscale.errors import FileError
+from triscale.spec import families
+from triscale.spec.files import LARGEST_FILE, network_from_dict, read_network
+from triscale.spec.network import Network
+
+
+def resolve(name: str) -> Network:
+    """The network that NAME means; torch is not needed for it.
+
+    name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; or a run's folder.
+    Raises: FileError or SpecError when it is none of these.
+    """
+    path = Path(name)
+    if name in families.NETWORKS:
+        return families.network(name)
+    if path.is_dir():
+        if not (path / "network.json").is_file():
+            raise FileError(
+                f"{path}: is a folder without network.json; expected a run's folder, a network file or a name."
+            )
+        return read_network(path / "network.json")
+    if path.suffix == ".safetensors":
+        return network_in_weights(path)
+    if path.suffix == ".json" or "/" in name:
+        return read_network(path)
+    return families.network(name)
+
+
+def network_in_weights(path: Path) -> Network:
+    """The network that a model file carries in its header, read without its tensors."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > LARGEST_FILE:
+                raise ValueError
+            document = json.loads(json.loads(file.read(length))["__metadata__"]["triscale"])
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (KeyError, ValueError, struct.error, TypeError):
+        raise FileError(f"{path}: is no model file of triscale; `triscale train` and `fit` write them.") from None
+    return network_from_dict(document.get("network"))

@@ -1,0 +1,128 @@
+"""`triscale scale`: a network at other multipliers, at a phi, or at a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from triscale.cli.names import resolve
+from triscale.cli.output import count, print_json, print_table, size
+from triscale.errors import SpecError
+from triscale.spec.budget import MEASURED, Budget, Measure, measured, parse, quantity, solve
+from triscale.spec.cost import cost
+from triscale.spec.files import network_to_dict, write_network
+from triscale.spec.network import Network
+from triscale.spec.scaling import ALPHA, BETA, GAMMA, compound, scale
+
+
+def scale_command(
+    name: str,
+    *,
+    depth: float | None = None,
+    width: float | None = None,
+    resolution: float | None = None,
+    phi: float | None = None,
+    alpha: float = ALPHA,
+    beta: float = BETA,
+    gamma: float = GAMMA,
+    to: str | None = None,
+    engine: str = "onnx",
+    out: Path | None = None,
+    json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Scale a network: by three multipliers, by the compound rule, or to a budget.
+
+    Example: triscale scale efficientnet_b0 --to "macs<=1G, params<=8M" --out mine.json
+
+    Parameters
+    ----------
+    name
+        a name from `triscale list`, a network file, a model file, or a run's folder
+    depth
+        multiplier of the blocks per stage
+    width
+        multiplier of the channels
+    resolution
+        multiplier of the pixels on a side
+    phi
+        compound scaling by alpha^phi, beta^phi and gamma^phi
+    alpha
+        depth per step of phi
+    beta
+        width per step of phi
+    gamma
+        resolution per step of phi
+    to
+        a budget of params, macs, activations, memory, latency or size
+    engine
+        which engine latency and size are measured on: onnx or openvino
+    out
+        write the network to this file
+    json
+        print JSON instead of a table
+    """
+    base = resolve(name)
+    multipliers = (depth, width, resolution)
+    ways = [any(m is not None for m in multipliers), phi is not None, to is not None]
+    if sum(ways) != 1:
+        raise SpecError(
+            "scale takes either --depth/--width/--resolution, or --phi, or --to BUDGET; give one of the three."
+        )
+    budget = parse(to) if to is not None else None
+    measures = measures_of(budget, engine) if budget else {}
+    if budget is not None:
+        made = solve(base, budget, measures, alpha=alpha, beta=beta, gamma=gamma)
+    elif phi is not None:
+        made = compound(base, phi, alpha, beta, gamma)
+    else:
+        made = scale(base, *(1.0 if m is None else m for m in multipliers))
+    if out is not None:
+        write_network(made, out)
+    if json:
+        print_json({"network": network_to_dict(made), **_costs(made)})
+        return 0
+    _print(base, made)
+    if budget is not None:
+        values = measured(made, budget, measures)
+        for word, share in budget.used(values).items():
+            limit = quantity(word, budget.limits[word])
+            print(f"{word}: {quantity(word, values[word])} of {limit} ({share:.1%})")
+    print(f"written to {out}" if out else "add --out FILE.json to keep it")
+    return 0
+
+
+def measures_of(budget: Budget, engine: str) -> dict[str, Measure]:
+    """What measures latency and size for a budget that limits them; torch is loaded only then."""
+    if not any(word in MEASURED for word in budget.limits):
+        return {}
+    from triscale.deployment.measures import measures
+
+    return dict(measures(engine))
+
+
+def _costs(net: Network) -> dict[str, int]:
+    own = cost(net)
+    return {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
+
+
+def _print(base: Network, made: Network) -> None:
+    rows = []
+    for net in (base, made):
+        own = cost(net)
+        blocks = sum(len(each.blocks) for each in net.stages)
+        pixels = " x ".join(map(str, net.resolution))
+        rows.append(
+            (
+                net.name,
+                str(blocks),
+                pixels,
+                count(own.params),
+                count(own.macs),
+                count(own.activations),
+                size(own.memory),
+            )
+        )
+    print_table(("network", "blocks", "pixels", "params", "MACs", "activations", "memory"), rows)
+    print("stage widths: " + " ".join(str(each.channels) for each in made.stages))
