@@ -1,0 +1,1 @@
+"""Networks as modules: blocks, the assembler, and weights in and out."""
