@@ -1,113 +1,37 @@
-"""Budgets: "macs<=1.2G, params<=8M" as data, and the largest network of a family that is inside one."""
+"""The largest network of a family that is inside a budget."""
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
 from triscale.errors import BudgetError
-from triscale.spec.cost import cost
+from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
 from triscale.spec.network import Network
 from triscale.spec.scaling import ALPHA, BETA, GAMMA, scale
 
-Measure = Callable[[Network], float]
+__all__ = ["Budget", "Measure", "counted", "fit_budget", "measured", "parse", "quantity", "solve"]
+
 Direction = Literal["depth", "width", "resolution"]
+Phis = Mapping[Direction, float]
 
-COUNTED = ("params", "macs", "activations", "memory")
-MEASURED = ("latency", "size")
 DIRECTIONS: tuple[Direction, ...] = ("depth", "width", "resolution")
-
-_COUNTS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-UNITS: dict[str, dict[str, float]] = {
-    "params": _COUNTS,
-    "macs": _COUNTS,
-    "activations": _COUNTS,
-    "memory": _BYTES,
-    "size": _BYTES,
-    "latency": _SECONDS,
-}
-
-_LIMIT = re.compile(r"\s*([A-Za-z_]+)\s*(<=|≤)\s*([0-9][0-9_]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
-
 FURTHEST = 40.0  # |phi| beyond which nothing changes any more (small) or nothing fits any machine (large)
 LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
-ENOUGH = 0.95  # share of a limit beyond which no network is made more lopsided
+ENOUGH = 0.95  # share of a counted limit beyond which no network is made more lopsided
+AIM, SATISFIED, PATIENCE = 0.95, 0.9, 12  # of a measured limit: share aimed at, share to stop at, most measurements
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Hard limits, by word: counts as such, memory and size in bytes, latency in seconds."""
+def fit_budget(network: Network, budget: str) -> Network:
+    """`network`, compound-scaled to make the most of a budget of params, macs, activations or memory.
 
-    limits: Mapping[str, float]
-
-    def __str__(self) -> str:
-        return ", ".join(f"{word}<={quantity(word, limit)}" for word, limit in self.limits.items())
-
-    def used(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Share of each limit that `values` uses; above 1 is over."""
-        return {word: values[word] / limit for word, limit in self.limits.items()}
-
-
-def parse(text: str) -> Budget:
-    """Read a budget such as "macs<=1.2G, params<=8M, latency<=12ms".
-
-    Words: macs, params, activations (K, M, G, T); memory, size (B, KB, MB, GB, KiB, MiB, GiB); latency (us, ms, s).
-    Raises: BudgetError naming the word, the unit or the place that cannot be read.
+    Example: fit_budget(network("efficientnet_b0"), "macs<=1G, params<=8M")
+    Raises: BudgetError; see `parse` and `solve`.
     """
-    limits: dict[str, float] = {}
-    for part in text.split(","):
-        match = _LIMIT.fullmatch(part)
-        if match is None:
-            raise BudgetError(f'budget {text!r}: cannot read {part.strip()!r}; write limits as "macs<=1G, params<=8M".')
-        word, _, number, unit = match.groups()
-        if word not in UNITS:
-            near = difflib.get_close_matches(word.lower(), UNITS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            if word.lower() in ("flops", "flop", "madds"):
-                hint = "multiply-accumulates are called 'macs' here. "
-            raise BudgetError(f"budget {text!r}: unknown word {word!r}; {hint}Known: {', '.join(UNITS)}.")
-        if word in limits:
-            raise BudgetError(f"budget {text!r}: {word} is limited twice; give it once.")
-        units = UNITS[word]
-        factor = units.get(unit, units.get(unit.upper()) if unit.upper() in units else None)
-        if factor is None:
-            known = ", ".join(each for each in units if each)
-            raise BudgetError(f"budget {text!r}: {word} has unknown unit {unit!r}; known: {known}.")
-        limits[word] = float(number.replace("_", "")) * factor
-        if not 0 < limits[word] < math.inf:
-            raise BudgetError(f"budget {text!r}: {word} must be above zero, got {number}{unit}.")
-    return Budget(limits)
-
-
-def quantity(word: str, value: float) -> str:
-    """A value of a budget word with the largest unit that keeps it at or above 1."""
-    units = UNITS[word]
-    plain = [(name, factor) for name, factor in units.items() if "i" not in name]
-    name, factor = max((u for u in plain if value >= u[1]), key=lambda u: u[1], default=plain[0])
-    return f"{value / factor:.4g}{name}"
-
-
-def counted(network: Network) -> dict[str, float]:
-    """The four costs that are arithmetic, by budget word, at the network's own resolution."""
-    own = cost(network)
-    return {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
-
-
-def measured(network: Network, budget: Budget, measures: Mapping[str, Measure]) -> dict[str, float]:
-    """Every value that `budget` limits; measures are called only where the arithmetic is inside already."""
-    values = counted(network)
-    if all(values[word] <= limit for word, limit in budget.limits.items() if word in COUNTED):
-        values |= {word: measures[word](network) for word in budget.limits if word in MEASURED}
-    else:
-        values |= {word: math.inf for word in budget.limits if word in MEASURED}
-    return values
+    return solve(network, parse(budget))
 
 
 def solve(
@@ -123,11 +47,11 @@ def solve(
 ) -> Network:
     """The network of a compound-scaled family that makes the most of a budget.
 
-    The largest phi inside every limit, then what rounding left over is filled by letting fewer directions grow on.
+    Counted limits: the largest phi inside them, then what rounding left over is filled by letting fewer directions grow
+    on. Measured limits: from there down along phi, with as few measurements as a secant search needs.
 
     network: the baseline (phi 0); it may come out smaller or larger.
-    measures: for latency (seconds) and size (bytes), if the budget limits them; a measure may be slow, so it is asked
-        only where the counted limits hold, and as seldom as a search over phi allows.
+    measures: for latency (seconds) and size (bytes), where the budget limits them; asked only inside counted limits.
     directions: what may change; ("resolution",) keeps the weights' shapes.
     largest: the largest phi tried; 0 never grows beyond the baseline.
     Returns: a Network inside every limit.
@@ -137,86 +61,89 @@ def solve(
     for word in budget.limits:
         if word in MEASURED and word not in measures:
             raise BudgetError(f"budget {budget}: {word} must be measured on an exported file; pass a measure for it.")
-    bases = {"depth": alpha, "width": beta, "resolution": gamma}
-    smallest = _smallest_side(network)
+    space = _Space(network, {"depth": alpha, "width": beta, "resolution": gamma}, directions, largest)
+    arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
+    phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
+    if len(arithmetic.limits) < len(budget.limits):
+        phis = _within_measured(space, phis, budget, measures)
+    made = space.at(phis)
+    return network if made == network else replace(made, name=f"{network.name}@{_slug(budget)}")
 
-    def at(phis: Mapping[Direction, float]) -> Network:
-        r = max(bases["resolution"] ** phis["resolution"], smallest)
-        return scale(network, bases["depth"] ** phis["depth"], bases["width"] ** phis["width"], r)
 
-    search = _Search(budget, measures)
-    start = dict.fromkeys(DIRECTIONS, 0.0)
-    least = {**start, **dict.fromkeys(directions, -FURTHEST)}
-    if not search.inside(at(least)):
-        raise BudgetError(_impossible(network, at(least), budget, measures))
-    phis = search.furthest(at, least, directions, largest)
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """The networks that can be reached from a baseline: one phi for each direction."""
+
+    network: Network
+    bases: Mapping[Direction, float]
+    directions: tuple[Direction, ...]
+    largest: float
+
+    def start(self, phi: float) -> dict[Direction, float]:
+        return {each: phi if each in self.directions else 0.0 for each in DIRECTIONS}
+
+    def at(self, phis: Phis) -> Network:
+        """The network there; below one pixel of the last map, resolution shrinks no more."""
+        stride = max(self.network.reductions())
+        smallest = min(1.0, stride / min(self.network.resolution))
+        resolution = max(self.bases["resolution"] ** phis["resolution"], smallest)
+        return scale(
+            self.network, self.bases["depth"] ** phis["depth"], self.bases["width"] ** phis["width"], resolution
+        )
+
+    def growth(self) -> float:
+        """By how much the cost grows per step of phi: d w^2 r^2 over the directions that may change."""
+        power = {"depth": 1, "width": 2, "resolution": 2}
+        return max(1.01, math.prod(self.bases[each] ** power[each] for each in self.directions))
+
+
+def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
+    def share(phis: Phis) -> float:
+        return max(budget.used(counted(space.at(phis))).values())
+
+    least = space.start(-FURTHEST)
+    if share(least) > 1:
+        raise BudgetError(_impossible(space, budget, counted(space.at(least))))
+    phis = _furthest(share, least, space.directions, space.largest)
     for lopsided in LOPSIDED:
-        phis = search.fill(at, phis, directions, lopsided, largest)
-        if search.share(at(phis)) >= ENOUGH:
+        phis = _filled(share, phis, space, lopsided)
+        if share(phis) >= ENOUGH:
             break
-    return replace(at(phis), name=f"{network.name}@{_slug(budget)}") if any(phis.values()) else network
+    return phis
 
 
-class _Search:
-    """Remembers what was measured, so that no network is measured twice."""
+def _filled(
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: _Space, lopsided: float
+) -> dict[Direction, float]:
+    """Let fewer and fewer directions grow on until each is held back by a limit.
 
-    def __init__(self, budget: Budget, measures: Mapping[str, Measure]) -> None:
-        self.budget, self.measures = budget, measures
-        self.known: dict[Network, float] = {}
-        self.slow = any(word in MEASURED for word in budget.limits)
+    A direction that no limit holds back (resolution, when only parameters count) stays where compound scaling put it.
+    """
+    for size in range(len(space.directions) - 1, 0, -1):
+        for chosen in combinations(space.directions, size):
+            cap = min(space.largest, max(phis.values()) + lopsided)
+            filled = _furthest(share, phis, chosen, cap)
+            if all(filled[each] < cap for each in chosen):
+                phis = filled
+    return phis
 
-    def share(self, network: Network) -> float:
-        """The largest share of a limit that is used; above 1 is over the budget."""
-        if network not in self.known:
-            self.known[network] = max(self.budget.used(measured(network, self.budget, self.measures)).values())
-        return self.known[network]
 
-    def inside(self, network: Network) -> bool:
-        return self.share(network) <= 1.0
+def _furthest(
+    share: Callable[[Phis], float], start: Phis, directions: tuple[Direction, ...], largest: float
+) -> dict[Direction, float]:
+    """Go from `start` (inside) along `directions` to the last phi that is inside: costs never fall as phi grows."""
 
-    def fill(
-        self,
-        at: Callable[[Mapping[Direction, float]], Network],
-        phis: dict[Direction, float],
-        directions: tuple[Direction, ...],
-        lopsided: float,
-        largest: float,
-    ) -> dict[Direction, float]:
-        """Let fewer and fewer directions grow on until each is held back by a limit.
+    def moved(phi: float) -> dict[Direction, float]:
+        return {**start, **{each: max(start[each], phi) for each in directions}}
 
-        A direction that no limit holds back (resolution, when only parameters count) stays where compound scaling put it.
-        """
-        for size in range(len(directions) - 1, 0, -1):
-            for chosen in combinations(directions, size):
-                cap = min(largest, max(phis.values()) + lopsided)
-                filled = self.furthest(at, phis, chosen, cap)
-                if all(filled[each] < cap for each in chosen):
-                    phis = filled
-        return phis
+    def fits(phi: float) -> bool:
+        return share(moved(phi)) <= 1
 
-    def furthest(
-        self,
-        at: Callable[[Mapping[Direction, float]], Network],
-        start: Mapping[Direction, float],
-        directions: tuple[Direction, ...],
-        largest: float,
-    ) -> dict[Direction, float]:
-        """Go from `start` (inside) along `directions` to the last phi that is inside.
-
-        Costs never fall as phi grows, so bisection finds it; a slow measure gets a coarser end.
-        """
-
-        def moved(phi: float) -> dict[Direction, float]:
-            return {**start, **{each: max(start[each], phi) for each in directions}}
-
-        def fits(phi: float) -> bool:
-            return self.inside(at(moved(phi)))
-
-        low, high = _bracket(fits, min(start[each] for each in directions), largest)
-        while high - low > (0.1 if self.slow else 1e-3):
-            middle = (low + high) / 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        return moved(low)
+    low, high = _bracket(fits, min(start[each] for each in directions), largest)
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return moved(low)
 
 
 def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
@@ -241,33 +168,62 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
     return inside, inside
 
 
-def _smallest_side(network: Network) -> float:
-    """The resolution multiplier below which the last map would have less than one pixel of the network's stride."""
-    stride = max(network.reductions())
-    return min(1.0, stride / min(network.resolution))
+def _within_measured(
+    space: _Space, limit: Phis, budget: Budget, measures: Mapping[str, Measure]
+) -> dict[Direction, float]:
+    """From the networks that no counted limit forbids, the largest whose measurements are inside.
+
+    Measured costs grow about exponentially with phi, so the next guess is drawn through the last two points of
+    log(share); a measurement is never repeated.
+    """
+    known: dict[Network, float] = {}
+
+    def capped(phi: float) -> dict[Direction, float]:
+        return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
+
+    def share(phi: float) -> float:
+        made = space.at(capped(phi))
+        if made not in known:
+            known[made] = max(budget.used(measured(made, budget, measures)).values())
+        return known[made]
+
+    top = max(limit[each] for each in space.directions)
+    low, high, inside, outside = -FURTHEST, top, 0.0, 0.0
+    guess = min(top, 0.0) if top == FURTHEST else top
+    for _ in range(PATIENCE):
+        used = share(guess)
+        if used <= 1:
+            low, inside = guess, used
+            if used >= SATISFIED or guess >= top:
+                break
+        else:
+            high, outside = guess, used
+        if high - low < 0.02:
+            break
+        guess = _next_guess(space, (low, inside), (high, outside), guess, used)
+    if not inside and share(-FURTHEST) > 1:
+        raise BudgetError(_impossible(space, budget, measured(space.at(space.start(-FURTHEST)), budget, measures)))
+    return capped(low)
 
 
-def _impossible(network: Network, least: Network, budget: Budget, measures: Mapping[str, Measure]) -> str:
-    values = counted(least)
-    over = [word for word in budget.limits if word in COUNTED and values[word] > budget.limits[word]]
-    if not over:
-        values |= {word: measures[word](least) for word in budget.limits if word in MEASURED}
-        over = [word for word in budget.limits if values[word] > budget.limits[word]]
-    reached = ", ".join(f"{word} {quantity(word, values[word])}" for word in over)
+def _next_guess(space: _Space, low: tuple[float, float], high: tuple[float, float], guess: float, used: float) -> float:
+    """Where log(share) should reach AIM: by a secant between inside and outside, else by the cost's growth."""
+    if low[1] and high[1]:
+        slope = (math.log(high[1]) - math.log(low[1])) / (high[0] - low[0])
+        step = (math.log(AIM) - math.log(low[1])) / slope
+        margin = 0.05 * (high[0] - low[0])
+        return min(max(low[0] + step, low[0] + margin), high[0] - margin)
+    return min(max(guess + math.log(AIM / used) / math.log(space.growth()), low[0]), high[0])
+
+
+def _impossible(space: _Space, budget: Budget, least: Mapping[str, float]) -> str:
+    over = [word for word, limit in budget.limits.items() if least[word] > limit]
+    reached = ", ".join(f"{word} {quantity(word, least[word])}" for word in over)
     return (
-        f"budget {budget}: nothing of {network.name} with {network.classes} classes is inside; "
+        f"budget {budget}: nothing of {space.network.name} with {space.network.classes} classes is inside; "
         f"the smallest that can be reached has {reached}; raise the limit, or start from a smaller network."
     )
 
 
 def _slug(budget: Budget) -> str:
     return ",".join(f"{word}{quantity(word, limit)}" for word, limit in budget.limits.items())
-
-
-def fit_budget(network: Network, budget: str) -> Network:
-    """`network`, compound-scaled to make the most of a budget of params, macs, activations or memory.
-
-    Example: fit_budget(network("efficientnet_b0"), "macs<=1G, params<=8M")
-    Raises: BudgetError; see `parse` and `solve`.
-    """
-    return solve(network, parse(budget))
