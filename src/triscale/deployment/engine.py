@@ -1,0 +1,200 @@
+"""One way to run a network, whatever it was written for: ONNX Runtime, OpenVINO, or triscale's own file in PyTorch."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from triscale.deployment import metadata as meta
+from triscale.deployment.metadata import Metadata
+from triscale.errors import FileError, MissingExtraError, SpecError
+from triscale.spec.preprocessing import Preprocessing
+
+Precision = Literal["fp32", "default"]
+Infer = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A network that is loaded and ready to run.
+
+    name: "onnxruntime", "openvino" or "torch"; version: of that library.
+    precision: of the arithmetic: "fp32", or what the library chose by itself ("bf16", say).
+    threads: that one inference uses.
+    """
+
+    path: Path
+    name: str
+    version: str
+    precision: str
+    threads: int
+    metadata: Metadata
+    _infer: Infer
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the input; it was written into the file."""
+        return self.metadata.preprocessing
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in output order, empty where unknown."""
+        return self.metadata.classes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return self.metadata.in_channels, *self.metadata.input_size
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Logits of a batch.
+
+        images: (N, C, H, W) float32, preprocessed, of `input_shape`.
+        Returns: (N, classes) float32.
+        Raises: SpecError for another shape.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.input_shape or len(images) == 0:
+            expected = ", ".join(map(str, self.input_shape))
+            raise SpecError(
+                f"{self.path}: reads images of shape (N, {expected}), got {images.shape}; preprocess them first."
+            )
+        return self._infer(np.ascontiguousarray(images, dtype=np.float32))
+
+
+def load_engine(path: str | Path, threads: int | None = None, precision: Precision = "fp32") -> Engine:
+    """Load an exported network (.onnx, .xml) or triscale's own file (.safetensors).
+
+    threads: of one inference; None takes every core that this process may use.
+    precision: "fp32", or "default": what the engine does on this device when nobody asks (OpenVINO may take bf16).
+    Raises: FileError for a missing, truncated or foreign file; MissingExtraError without the engine's library.
+    """
+    path = Path(path)
+    if precision not in get_args(Precision):
+        raise SpecError(f'precision must be "fp32" or "default", got {precision!r}.')
+    if threads is not None and threads < 1:
+        raise SpecError(f"threads must be at least 1, got {threads}.")
+    loaders = {".onnx": _load_onnx, ".xml": _load_openvino, ".safetensors": _load_torch}
+    if path.suffix not in loaders:
+        raise FileError(f"{path}: no engine runs a {path.suffix or 'nameless'} file; give one of {', '.join(loaders)}.")
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file; `triscale export` writes it.")
+    if not os.access(path, os.R_OK):
+        raise FileError(f"{path}: no permission to read it; change it with chmod.")
+    return loaders[path.suffix](path, threads or available_cores(), precision)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _load_onnx(path: Path, threads: int, precision: Precision) -> Engine:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "deploy", f"Running {path.name}") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # its errors come as exceptions
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a dozen unrelated exception classes
+        raise _unreadable(path, error) from error
+    written = session.get_modelmeta().custom_metadata_map.get(meta.KEY)
+    found = _described(path, written)
+    (source,) = session.get_inputs()
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {source.name: images})[0])
+
+    return Engine(path, "onnxruntime", onnxruntime.__version__, found.precision, threads, found, infer)
+
+
+def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
+    try:
+        import openvino
+    except ImportError as error:
+        raise MissingExtraError("openvino", "openvino", f"Running {path.name}") from error
+    # Its reader tries six other formats on what it does not know, and prints what each of them thinks.
+    head, tail = _ends(path)
+    weights = path.with_suffix(".bin")
+    if b"<net" not in head or not tail.rstrip().endswith(b"</net>"):
+        raise _unreadable(path, "it is not OpenVINO's XML, or its end is missing")
+    if not weights.is_file():
+        raise FileError(
+            f"{weights}: is missing; {path.name} keeps its weights there. Copy both files, or export again."
+        )
+    core = openvino.Core()
+    try:
+        model = core.read_model(path)
+        written = str(model.get_rt_info([meta.KEY]).astype(str)) if model.has_rt_info([meta.KEY]) else None
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    found = _described(path, written)
+    if zlib.crc32(weights.read_bytes()) != found.weights_crc32:
+        raise FileError(f"{weights}: does not belong to {path.name}, or is damaged; export the model again.")
+    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if precision == "fp32":
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    single = model.clone()
+    single.reshape([1, found.in_channels, *found.input_size])
+    compiled = {1: core.compile_model(single, "CPU", config)}
+    used = compiled[1].get_property("INFERENCE_PRECISION_HINT")
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        # A batch of one runs a graph of fixed shape, which is faster; all others share one, made when first needed.
+        kind = 1 if len(images) == 1 else 0
+        if kind not in compiled:
+            compiled[kind] = core.compile_model(model, "CPU", config)
+        return np.array(compiled[kind](images)[0])
+
+    name = {"f32": "fp32", "f16": "fp16"}.get(used.get_type_name(), used.get_type_name())
+    return Engine(path, "openvino", openvino.__version__.split("-")[0], name, threads, found, infer)
+
+
+def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
+    import torch
+
+    from triscale.deployment.fuse import fuse
+    from triscale.models.files import load
+
+    model = load(path)
+    fused = fuse(model)
+    fused.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
+            return fused(batch).numpy()
+
+    return Engine(path, "torch", torch.__version__, "fp32", threads, meta.describe(model), infer)
+
+
+def _described(path: Path, written: str | None) -> Metadata:
+    if written is None:
+        raise FileError(
+            f"{path}: was not exported by triscale: it does not say how images must be prepared for it; "
+            "write it with `triscale export`."
+        )
+    return meta.decode(written, path)
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file."""
+    with path.open("rb") as file:
+        head = file.read(256)
+        file.seek(max(0, path.stat().st_size - 64))
+        return head, file.read()
+
+
+def _unreadable(path: Path, why: object) -> FileError:
+    reason = " ".join(str(why).split())[-160:]
+    return FileError(f"{path}: cannot be loaded ({reason}); it is damaged or of another kind, export the model again.")
