@@ -15,7 +15,7 @@ from triscale.errors import SpecError
 from triscale.spec.cost import Cost, cost
 from triscale.spec.files import network_to_dict
 from triscale.spec.network import Network
-from triscale.spec.table import depth, table_rows
+from triscale.spec.table import count_layers, table_rows
 
 
 def info(
@@ -79,7 +79,7 @@ def _document(net: Network, own: Cost, layers: bool) -> dict[str, object]:
         "macs": own.macs,
         "activations": own.activations,
         "memory": own.memory,
-        "depth": depth(net),
+        "depth": count_layers(net),
         "network": network_to_dict(net),
     }
     return {**document, "layers": [layer._asdict() for layer in own.layers]} if layers else document
@@ -87,7 +87,7 @@ def _document(net: Network, own: Cost, layers: bool) -> dict[str, object]:
 
 def _print_summary(net: Network, own: Cost) -> None:
     height, width = own.size
-    print(f"{net.name} at {height} x {width} px, {net.classes} classes, {depth(net)} convolution and linear layers")
+    print(f"{net.name} at {height} x {width} px, {net.classes} classes, {count_layers(net)} convolution and linear layers")
     print_table(
         ("params", "MACs", "activations", "memory"),
         [
@@ -102,8 +102,21 @@ def _print_summary(net: Network, own: Cost) -> None:
 
 def _print_blocks(net: Network) -> None:
     rows = table_rows(net)
-    columns = [f.name for f in dataclasses.fields(rows[0])]
-    print_table(columns, [[str(getattr(row, c)) for c in columns] for row in rows], left=2)
+    titles = ("stage", "operator", "resolution", "stride", "channels", "layers", "params", "MACs")
+    table = [
+        (
+            str(row.stage),
+            row.operator + (", SE" if row.squeeze else ""),
+            f"{row.resolution[0]} x {row.resolution[1]}",
+            str(row.stride),
+            str(row.channels),
+            str(row.layers),
+            f"{row.params:,}",
+            f"{row.macs:,}",
+        )
+        for row in rows
+    ]
+    print_table(titles, table, left=2)
 
 
 def _print_layers(own: Cost) -> None:
