@@ -1,8 +1,6 @@
 import os
 import random
 import struct
-import subprocess
-import sys
 import threading
 import warnings
 import zlib
@@ -13,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.images import make_image
+from tests.nobody import as_nobody
 from triscale.data.images import MAX_PIXELS, ImageError, image_format, image_size, open_image
 from triscale.errors import DataError
 
@@ -206,23 +205,10 @@ def test_a_file_without_read_permission_is_refused_by_name(shared_folder):
     path = shared_folder / "secret.png"
     make_image(1).save(path)
     path.chmod(0)
-    program = f"from triscale.data.images import open_image\nopen_image({str(path)!r})"
-    said = as_nobody(program)
-    assert said.endswith(f"ImageError: {path}: no permission to read it; allow it (chmod +r) or remove it.")
-
-
-def as_nobody(program: str) -> str:
-    """What a Python program says on its error output when run by a user who is not root."""
-    drop = "import os\nif os.getuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
-    imports = "import PIL.Image, PIL.PngImagePlugin, triscale.data.images\n"  # while we still may read the libraries
-    done = subprocess.run(
-        [sys.executable, "-c", imports + drop + program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    said = as_nobody(
+        "import PIL.PngImagePlugin, triscale.data.images", f"triscale.data.images.open_image({str(path)!r})"
     )
-    return done.stderr.strip()
+    assert said.endswith(f"ImageError: {path}: no permission to read it; allow it (chmod +r) or remove it.")
 
 
 def test_the_format_is_told_by_the_content(tmp_path):

@@ -13,9 +13,9 @@ def nearby(path: str | Path) -> str:
     """
     path = Path(path)
     folder, name = path.parent, path.name
-    while not folder.is_dir() and folder != folder.parent:
-        folder, name = folder.parent, folder.name
     try:
+        while not folder.is_dir() and folder != folder.parent:
+            folder, name = folder.parent, folder.name
         names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
     except OSError:  # a hint only: where the folder cannot be listed, there is none
         return ""

@@ -1,0 +1,221 @@
+"""Images with labels, split into train, val and test, the same way every time."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from triscale.data.images import ImageError, open_image
+from triscale.data.listing import Entry, Listing, list_images
+from triscale.data.parallel import Progress, map_files
+from triscale.errors import DataError
+
+_SAMPLED = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image file and the number of its class in `Dataset.classes`."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is learnt from.
+
+    root: the folder or CSV file. classes: names, sorted; a sample's label is a position in it.
+    train, val, test: samples, sorted by name; test (and val, where no share was wanted) may be empty.
+    fingerprint: SHA-256 of every image's name, size in bytes, class and split: another set has another one.
+    skipped: files that cannot be used and were left out. notes: what a person should know, one sentence each.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    fingerprint: str
+    skipped: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What a look into one file told: its size, a digest of its beginning and end, and the trouble with it, if any."""
+
+    size: int
+    digest: bytes
+    trouble: ImageError | None = None
+
+
+def read_dataset(
+    path: str | Path,
+    val_share: float = 0.15,
+    test_share: float = 0.0,
+    seed: int = 0,
+    verify: bool = True,
+    skip_broken: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read an image folder or a CSV file (see `list_images`).
+
+    val_share, test_share: of the images that are in no split, or in train, how many become val and test where the set
+        has no such split. Which ones is decided by their content and `seed`: adding images moves no other one (but the
+        last of its class), copies stay together, and every class has an image in each split that it has enough
+        different images for.
+    verify: decode every image once, so that a broken one is met now and not in the middle of training.
+    skip_broken: go on without images that cannot be used.
+    progress: called with (images looked at, all images).
+    Raises: DataError for a set that cannot be learnt from, naming the files.
+    """
+    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
+        raise DataError(
+            f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
+        )
+    listing = list_images(path)
+    _require_sound(listing)
+    facts = map_files(lambda entry: _look(entry, verify), listing.entries, progress)
+    usable = [(entry, fact) for entry, fact in zip(listing.entries, facts, strict=True) if fact.trouble is None]
+    troubles = [fact.trouble for fact in facts if fact.trouble is not None]
+    if troubles and not skip_broken:
+        raise _refusal(listing, troubles)
+    _require_classes_left(listing, usable)
+    split, notes = _split(usable, val_share, test_share, seed)
+    classes = listing.classes
+    samples = {name: tuple(_samples(usable, split, name, classes)) for name in ("train", "val", "test")}
+    return Dataset(
+        root=listing.root,
+        classes=classes,
+        **samples,
+        fingerprint=_fingerprint(usable, split),
+        skipped=tuple(each.path for each in troubles),
+        notes=(*_listing_notes(listing, troubles), *notes),
+    )
+
+
+def _require_sound(listing: Listing) -> None:
+    if listing.empty_classes:
+        names = ", ".join(str(each) for each in listing.empty_classes[:5])
+        raise DataError(f"{names}: a class folder with no images; put some into it, or remove it.")
+    if listing.contradictions:
+        path, said = listing.contradictions[0]
+        raise DataError(f"{listing.root}: {path.name} has two labels: {said}; keep the row that is right.")
+    if len(listing.classes) < 2:
+        raise DataError(f"{listing.root}: only one class ({listing.classes[0]}); a classifier needs at least two.")
+    known = {each.label for each in listing.entries if each.split in (None, "train")}
+    unknown = sorted({each.label for each in listing.entries} - known)
+    if unknown:
+        raise DataError(
+            f"{listing.root}: val or test has classes that train has not: {', '.join(unknown[:5])}; add them to train."
+        )
+
+
+def _look(entry: Entry, verify: bool) -> _Facts:
+    try:
+        if verify:
+            open_image(entry.path, at_least=(1, 1))
+        with entry.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            beginning = file.read(_SAMPLED)
+            file.seek(max(0, size - _SAMPLED))
+            end = file.read(_SAMPLED)
+    except ImageError as error:
+        return _Facts(0, b"", error)
+    except FileNotFoundError:
+        return _Facts(0, b"", ImageError(entry.path, "missing", "no such file."))
+    except OSError as error:
+        return _Facts(0, b"", ImageError(entry.path, "unreadable", f"cannot be read ({error.strerror})."))
+    return _Facts(size, hashlib.blake2b(b"%d " % size + beginning + end, digest_size=16).digest())
+
+
+def _refusal(listing: Listing, troubles: list[ImageError]) -> DataError:
+    shown = "; ".join(str(each).rstrip(".") for each in troubles[:5])
+    more = f"; and {len(troubles) - 5} more (triscale data check names them all)" if len(troubles) > 5 else ""
+    count = f"{len(troubles)} of {len(listing.entries)} images cannot be used"
+    return DataError(f"{listing.root}: {count}: {shown}{more}. To go on without them: --skip-broken.")
+
+
+def _require_classes_left(listing: Listing, usable: list[tuple[Entry, _Facts]]) -> None:
+    left = {entry.label for entry, _ in usable if entry.split in (None, "train")}
+    lost = [name for name in listing.classes if name not in left]
+    if lost:
+        raise DataError(
+            f"{listing.root}: no usable training image is left in {', '.join(lost[:5])}; replace the broken ones."
+        )
+
+
+def _split(
+    usable: list[tuple[Entry, _Facts]], val_share: float, test_share: float, seed: int
+) -> tuple[dict[str, str], list[str]]:
+    """The split of each entry by its name, and what is to be said about it."""
+    given = {entry.split for entry, _ in usable}
+    val_share = 0.0 if "val" in given else val_share
+    test_share = 0.0 if "test" in given else test_share
+    split = {entry.name: entry.split for entry, _ in usable if entry.split in ("val", "test")}
+    by_class: dict[str, dict[float, list[str]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+    for entry, fact in usable:
+        if entry.name not in split:
+            by_class[entry.label][_place(fact.digest, seed)].append(entry.name)
+    without = []
+    for label, places in by_class.items():
+        chosen = _split_class(sorted(places), val_share, test_share)
+        without += [label] if val_share and "val" not in chosen.values() else []
+        split |= {name: chosen[place] for place, names in places.items() for name in names}
+    notes = [f"No validation image in {', '.join(without[:5])}: too few different images."] if without else []
+    for share, name in ((val_share, "validation"), (test_share, "test")):
+        notes += (
+            [f"No {name} split was given: {share:.0%} of the images were set aside by their content."] if share else []
+        )
+    return {name: each for name, each in split.items() if each}, notes
+
+
+def _place(digest: bytes, seed: int) -> float:
+    """Where in 0..1 a content falls."""
+    number = hashlib.blake2b(digest, digest_size=8, salt=b"%d" % (seed % 10**15)).digest()
+    return int.from_bytes(number) / 2**64
+
+
+def _split_class(places: list[float], val_share: float, test_share: float) -> dict[float, str]:
+    """The split of each place of one class, sorted; a split that stayed empty takes the nearest where it can."""
+    chosen = {
+        place: "val" if place < val_share else "test" if place < val_share + test_share else "train" for place in places
+    }
+    wanted = [name for name, share in (("train", 1.0), ("val", val_share), ("test", test_share)) if share > 0]
+    for name in wanted[: len(places)]:
+        counts = collections.Counter(chosen.values())
+        if counts[name] == 0:
+            richest = max(counts, key=lambda each: (counts[each], each == "test"))
+            from_place = [place for place in places if chosen[place] == richest]
+            chosen[from_place[-1] if name == "train" else from_place[0]] = name
+    return chosen
+
+
+def _samples(
+    usable: list[tuple[Entry, _Facts]], split: dict[str, str], name: str, classes: tuple[str, ...]
+) -> list[Sample]:
+    numbers = {label: number for number, label in enumerate(classes)}
+    return [Sample(entry.path, numbers[entry.label]) for entry, _ in usable if split[entry.name] == name]
+
+
+def _fingerprint(usable: list[tuple[Entry, _Facts]], split: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for entry, fact in usable:
+        line = "\0".join((split[entry.name], entry.label, entry.name, str(fact.size)))
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def _listing_notes(listing: Listing, troubles: list[ImageError]) -> list[str]:
+    notes = []
+    if listing.strays:
+        names = ", ".join(each.name for each in listing.strays[:3])
+        notes.append(f"{len(listing.strays)} files are no images of a class and were left out: {names}.")
+    if troubles:
+        names = ", ".join(str(each.path) for each in troubles[:5])
+        notes.append(f"{len(troubles)} images that cannot be used were skipped: {names}.")
+    return notes
