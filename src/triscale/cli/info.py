@@ -82,12 +82,14 @@ def _document(net: Network, own: Cost, layers: bool) -> dict[str, object]:
         "depth": count_layers(net),
         "network": network_to_dict(net),
     }
-    return {**document, "layers": [layer._asdict() for layer in own.layers]} if layers else document
+    return {**document, "operations": [layer._asdict() for layer in own.layers]} if layers else document
 
 
 def _print_summary(net: Network, own: Cost) -> None:
     height, width = own.size
-    print(f"{net.name} at {height} x {width} px, {net.classes} classes, {count_layers(net)} convolution and linear layers")
+    print(
+        f"{net.name} at {height} x {width} px, {net.classes} classes, {count_layers(net)} convolution and linear layers"
+    )
     print_table(
         ("params", "MACs", "activations", "memory"),
         [
@@ -101,22 +103,22 @@ def _print_summary(net: Network, own: Cost) -> None:
 
 
 def _print_blocks(net: Network) -> None:
-    rows = table_rows(net)
-    titles = ("stage", "operator", "resolution", "stride", "channels", "layers", "params", "MACs")
     table = [
         (
             str(row.stage),
-            row.operator + (", SE" if row.squeeze else ""),
-            f"{row.resolution[0]} x {row.resolution[1]}",
+            row.operator,
+            " x ".join(map(str, row.resolution)),
             str(row.stride),
             str(row.channels),
             str(row.layers),
+            "yes" if row.squeeze else "",
             f"{row.params:,}",
             f"{row.macs:,}",
         )
-        for row in rows
+        for row in table_rows(net)
     ]
-    print_table(titles, table, left=2)
+    columns = ("stage", "operator", "resolution", "stride", "channels", "layers", "squeeze", "params", "MACs")
+    print_table(columns, table, left=2)
 
 
 def _print_layers(own: Cost) -> None:

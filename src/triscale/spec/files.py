@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -124,8 +124,7 @@ def from_dict(kind: type[_T], values: object, where: str) -> _T:
 
 def _construct(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     converted = {}
-    hints = {f.name: f for f in dataclasses.fields(kind)}  # ty: ignore[invalid-argument-type]
-    types = _types(kind)
+    types = get_type_hints(kind)
     for name, value in values.items():
         if dataclasses.is_dataclass(value) or name == "stages":
             converted[name] = value
@@ -134,29 +133,24 @@ def _construct(kind: type[_T], values: dict[str, Any], where: str) -> _T:
             converted[name] = msgspec.convert(value, types[name], strict=True)
         except msgspec.ValidationError as error:
             raise SpecError(f"{where}.{name}: {error}; got {value!r}.") from None
-    missing = [
-        name
-        for name, f in hints.items()
-        if f.init
-        and name not in converted
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
+    missing = [f.name for f in _fields(kind) if f.name not in converted and not _has_default(f)]
     if missing:
         raise SpecError(f"{where}: {', '.join(missing)} is missing.")
     return kind(**converted)
 
 
-def _types(kind: type) -> dict[str, Any]:
-    import typing
+def _fields(kind: Any) -> list[dataclasses.Field[Any]]:
+    return [f for f in dataclasses.fields(kind) if f.init]
 
-    return typing.get_type_hints(kind)
+
+def _has_default(f: dataclasses.Field[Any]) -> bool:
+    return f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
 
 
 def _keys(kind: type, values: object, where: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SpecError(f"{where} must be an object, got {type(values).__name__}.")
-    known = [f.name for f in dataclasses.fields(kind) if f.init]
+    known = [f.name for f in _fields(kind)]
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
