@@ -52,4 +52,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
         why = _WHY.get(error.errno or 0, error.strerror or str(error))
         raise FileError(f"{path}: cannot be written: {why}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder itself cannot be, nothing was written, and the error that is on its way says why.
+        with contextlib.suppress(NotADirectoryError, PermissionError):
+            temporary.unlink(missing_ok=True)

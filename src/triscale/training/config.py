@@ -1,0 +1,105 @@
+"""Settings as TOML: what was decided, written out and read back, where a misspelt key is an error and not a default."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli_w
+
+from triscale import atomic
+from triscale.errors import FileError
+
+_T = TypeVar("_T")
+LARGEST_FILE = 2**20  # bytes
+
+
+def to_table(value: object) -> dict[str, Any]:
+    """A dataclass (or a mapping) as plain values that TOML and JSON can hold; None is left out, as TOML has none."""
+    return _without_none(msgspec.to_builtins(value, enc_hook=str, str_keys=True))
+
+
+def from_table(table: Mapping[str, object], kind: type[_T], where: str) -> _T:
+    """A frozen dataclass from a table, strictly; undoes `to_table`.
+
+    where: what to call the table in errors: a file and section.
+    Raises: FileError naming the key that is unknown (and the nearest known one) or has a value of the wrong type.
+    """
+    _check_keys(table, kind, where)
+    try:
+        return msgspec.convert(table, kind, strict=True)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$.")
+        key = f"{place.rstrip('`')}: " if place else ""
+        raise FileError(f"{where}: {key}{reason[0].lower()}{reason[1:]}.") from None
+
+
+def write_config(path: str | Path, table: Mapping[str, object]) -> None:
+    """Write settings as TOML, atomically. Raises: FileError when they cannot be written."""
+    atomic.write_text(path, tomli_w.dumps(to_table(table)))
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file of settings. Raises: FileError saying where it is missing, too large or no TOML."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise FileError(
+                f"{path}: has {path.stat().st_size:,} bytes, more than any settings need; is it the right file?"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}; give the path of a TOML file.") from None
+    except ValueError as error:
+        raise FileError(f"{path}: is not TOML: {error}.") from None
+
+
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """What differs between two sets of settings, one line each: `recipe.epochs was 3, is now 5`."""
+    old, new = _flat(to_table(before)), _flat(to_table(after))
+    return [
+        f"{key} was {old.get(key, 'not given')!r}, is now {new.get(key, 'not given')!r}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _check_keys(table: Mapping[str, object], kind: type, where: str) -> None:
+    known = typing.get_type_hints(kind)
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}."
+            raise FileError(f"{where}: unknown key {key!r}; {hint}")
+        inner = _dataclass_in(known[key])
+        if inner is not None and isinstance(value, Mapping):
+            _check_keys(value, inner, f"{where}, {key}")
+
+
+def _dataclass_in(hint: object) -> type | None:
+    """The dataclass of a field's annotation, also inside `X | None`."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return next((each for each in options if isinstance(each, type) and dataclasses.is_dataclass(each)), None)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(each) for key, each in value.items() if each is not None}
+    return [_without_none(each) for each in value] if isinstance(value, (list, tuple)) else value

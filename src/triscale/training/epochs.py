@@ -1,0 +1,211 @@
+"""The epochs of one training: steps, evaluation, the best weights, checkpoints, and stopping when asked."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from triscale.data.dataset import Dataset, Sample
+from triscale.data.loader import Batches
+from triscale.errors import TrainingError
+from triscale.models.assembler import ConvNet
+from triscale.training.checkpoint import Checkpoints
+from triscale.training.ema import AveragedModel, ramped_decay
+from triscale.training.evaluate import Batch, Evaluation, evaluate_all, place
+from triscale.training.interrupt import StopRequest
+from triscale.training.metrics import MetricsLog
+from triscale.training.optim import make_optimiser
+from triscale.training.prepare import training_mode
+from triscale.training.progress import Progress
+from triscale.training.recipe import Plan, Recipe
+from triscale.training.run import RunFolder
+from triscale.training.state import Best, EpochSums, TrainState, copied
+from triscale.training.step import NonFiniteError, Stepper
+
+LOGGED_STEPS = 200  # of one training, about
+
+
+@dataclass(slots=True)
+class Training:
+    """One call of `train`: the parts that do not change, and the state that does."""
+
+    model: ConvNet
+    dataset: Dataset
+    recipe: Recipe
+    plan: Plan
+    run: RunFolder
+    progress: Progress
+    stop: StopRequest
+    state: TrainState = field(init=False)
+    step: Stepper = field(init=False)
+    log: MetricsLog = field(init=False)
+    checkpoints: Checkpoints = field(init=False)
+    saved: tuple[float, int] = (0.0, -1)  # when and at which step the last checkpoint was written
+
+    def __post_init__(self) -> None:
+        recipe, model = self.recipe, self.model
+        optimiser = make_optimiser(
+            model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, recipe.weight_decay
+        )
+        average = AveragedModel(model) if self.plan.ema_decay else None
+        self.state = TrainState(model, optimiser, average)
+        self.step = Stepper(model, optimiser, recipe, self.plan)
+        self.checkpoints = Checkpoints(self.run.path / "checkpoints")
+
+    def resume(self) -> None:
+        """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
+        checkpoint, notes = self.checkpoints.newest()
+        for note in (*self.plan.notes, *self.run.notes, *notes):
+            self.progress.say(note)
+        self.saved = (time.monotonic(), -1)
+        if checkpoint is None:
+            self.run.log("started", {"step": 0, "plan": self.plan, "notes": notes})
+            self._save()
+            return
+        self.state.restore(checkpoint)
+        state = self.state
+        self.saved = (time.monotonic(), state.step)
+        self.run.log("resumed", {"step": state.step, "epochs": state.epoch, "notes": (*self.run.notes, *notes)})
+
+    def run_epochs(self) -> None:
+        """Train until the last epoch, or until patience is out."""
+        state = self.state
+        if self.log.note:
+            self.progress.say(self.log.note)
+        self.progress.start("training", self.plan.total_steps, state.step)
+        try:
+            while not state.finished:
+                self._train_epoch()
+                self._evaluate_epoch()
+        finally:
+            self.progress.finish()
+
+    def _train_epoch(self) -> None:
+        """The steps of this epoch that are not done yet."""
+        state, recipe = self.state, self.recipe
+        if state.batch == self.plan.steps_per_epoch:
+            return
+        training_mode(self.model, recipe)
+        batches = Batches(
+            self.dataset.train,
+            self.model.preprocessing,
+            self.plan.batch_size,
+            augmentation=recipe.augmentation,
+            seed=recipe.seed,
+            drop_last=True,
+            channels=self.model.network.in_channels,
+        )
+        with contextlib.closing(batches.epoch(state.epoch, start_batch=state.batch)) as iterator:
+            while state.batch < self.plan.steps_per_epoch:
+                self._one_step(iterator)
+                self._save_if_due()
+
+    def _one_step(self, iterator: Iterator[Batch]) -> None:
+        state, began = self.state, time.perf_counter()
+        images, labels, indices = next(iterator)
+        waited = time.perf_counter() - began
+        files = [str(self.dataset.train[i].path) for i in indices.tolist()]
+        try:
+            result = self.step(state.step, place(images, self.model), labels, files)
+        except NonFiniteError as error:
+            self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
+            raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
+        if state.average is not None:
+            state.average.update(self.model, ramped_decay(state.step, self.plan.ema_decay))
+        state.step += 1
+        state.batch += 1
+        sums, seconds = state.sums, time.perf_counter() - began
+        sums.loss += result.loss * result.images
+        sums.right += result.right
+        sums.images += result.images
+        sums.seconds += seconds
+        sums.waited += waited
+        state.seconds += seconds
+        if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
+            self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
+        best = f"  best {state.best.top1:.1%}" if state.best else ""
+        self.progress.advance(1, f"epoch {state.epoch + 1}/{self.recipe.epochs}  loss {result.loss:.3f}{best}")
+
+    def _evaluate_epoch(self) -> None:
+        """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
+        state, began = self.state, time.perf_counter()
+        models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
+        batches = validation_batches(self.dataset.val, self.model, self.plan.batch_size)
+        with contextlib.closing(batches.epoch(0)) as iterator:
+            found = evaluate_all(list(models.values()), iterator, self.dataset.classes, self._stop_if_asked)
+        state.seconds += time.perf_counter() - began
+        improved = False
+        for (source, model), each in zip(models.items(), found, strict=True):
+            candidate = Best(state.step, state.epoch + 1, source, each.top1, each.loss, {})
+            if math.isfinite(each.loss) and candidate.is_better_than(state.best):
+                candidate.tensors = copied(model)
+                state.best, improved = candidate, True
+        state.stale = 0 if improved else state.stale + 1
+        self._log_epoch(dict(zip(models, found, strict=True)))
+        state.epoch, state.batch, state.sums = state.epoch + 1, 0, EpochSums()
+        out_of_patience = 0 < self.recipe.patience <= state.stale
+        state.finished = state.epoch == self.recipe.epochs or out_of_patience
+        if out_of_patience and state.epoch < self.recipe.epochs:
+            self.progress.say(f"stopped after epoch {state.epoch}: no better result for {state.stale} epochs")
+        if state.finished:
+            self._save()
+        else:
+            self._save_if_due()
+
+    def _log_epoch(self, found: Mapping[str, Evaluation]) -> None:
+        """One line for the epoch that ends; both raw and averaged weights are in it."""
+        state, sums = self.state, self.state.sums
+        fields: dict[str, object] = {
+            "epoch": state.epoch + 1,
+            "learning_rate": self.optimiser_rate,
+            "train": {"loss": sums.loss / max(1, sums.images), "top1": sums.right / max(1, sums.images)},
+            "images_per_second": sums.images / sums.seconds if sums.seconds else 0.0,
+            "data_wait": sums.waited / sums.seconds if sums.seconds else 0.0,
+            "seconds": state.seconds,
+        }
+        fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
+        self.log.write("epoch", state.step, fields)
+        figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
+        self.progress.say(
+            f"epoch {state.epoch + 1}/{self.recipe.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
+            f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
+            f"{fields['data_wait']:.0%} of the time waiting for data"
+        )
+
+    @property
+    def optimiser_rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.state.optimiser.param_groups[0]["lr"]
+
+    def _save_if_due(self) -> None:
+        """Stop if asked; else write a checkpoint when enough time or steps have passed."""
+        self._stop_if_asked()
+        saved_at, saved_step = self.saved
+        steps = self.recipe.checkpoint_steps
+        due = steps > 0 and self.state.step >= saved_step + steps
+        if due or time.monotonic() - saved_at >= self.recipe.checkpoint_seconds:
+            self._save()
+
+    def _stop_if_asked(self) -> None:
+        if self.stop.asked:
+            self._save()
+            self.run.update(state="interrupted")
+            self.progress.say(f"stopped at step {self.state.step}; the same command goes on from there")
+            raise KeyboardInterrupt
+
+    def _save(self) -> None:
+        state, best = self.state, self.state.best
+        weights, step = (None, 0) if best is None else (best.tensors, best.step)
+        self.checkpoints.write(state.step, state.tensors(), state.values(), weights, step)
+        self.saved = (time.monotonic(), state.step)
+
+    def _newest_name(self) -> str:
+        return f"the checkpoint of step {self.saved[1]} in {self.checkpoints.folder}"
+
+
+def validation_batches(samples: tuple[Sample, ...], model: ConvNet, batch_size: int) -> Batches:
+    """Batches for evaluation: in order, all of them, prepared as the model's own preprocessing says."""
+    return Batches(samples, model.preprocessing, batch_size, channels=model.network.in_channels)

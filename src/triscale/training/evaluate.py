@@ -1,0 +1,125 @@
+"""What a network gets right: top-1 and top-5, class by class, with every image's probabilities kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from triscale.errors import TrainingError
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One network on one set of images.
+
+    top1, top5: rates in 0..1; with fewer than five classes top5 is over all of them. loss: mean cross-entropy.
+    per_class: name -> rate of its images that were recognised; classes without images are left out.
+    confusion: (classes, classes) counts, rows are the truth, columns the answer.
+    probabilities: (N, classes) float32. labels, indices: (N,); `indices` say which image of the set each row is.
+    seconds: how long it took, reading images included.
+    """
+
+    top1: float
+    top5: float
+    loss: float
+    per_class: dict[str, float]
+    confusion: np.ndarray
+    probabilities: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.labels)
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures as plain values, as `metrics.json` holds them."""
+        return {"top1": self.top1, "top5": self.top5, "loss": self.loss, "per_class": self.per_class}
+
+    def ranked(self) -> np.ndarray:
+        """Rows from the image whose own class got the lowest probability to the surest."""
+        own = self.probabilities[np.arange(self.count), self.labels]
+        return np.argsort(own, kind="stable")
+
+
+def evaluate(model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
+    """Evaluate one model; it is left in the mode it was in.
+
+    batches: (images (B, C, H, W), labels (B,), indices (B,)), as `Batches.epoch` gives them. classes: names.
+    Raises: TrainingError when there is no image.
+    """
+    return evaluate_all([model], batches, classes)[0]
+
+
+@torch.inference_mode()
+def evaluate_all(
+    models: Sequence[nn.Module],
+    batches: Iterable[Batch],
+    classes: Sequence[str],
+    each_batch: Callable[[], None] | None = None,
+) -> list[Evaluation]:
+    """Evaluate several models on the same batches, reading each image once; `each_batch` is called after each."""
+    modes = [model.training for model in models]
+    for model in models:
+        model.eval()
+    began = time.perf_counter()
+    logits: list[list[Tensor]] = [[] for _ in models]
+    labels, indices = [], []
+    try:
+        for images, batch_labels, batch_indices in batches:
+            for model, kept in zip(models, logits, strict=True):
+                kept.append(model(place(images, model)).float().cpu())
+            labels.append(batch_labels)
+            indices.append(batch_indices)
+            if each_batch is not None:
+                each_batch()
+    finally:
+        for model, mode in zip(models, modes, strict=True):
+            model.train(mode)
+    if not labels:
+        raise TrainingError("there is no image to evaluate on; the split is empty.")
+    seconds = time.perf_counter() - began
+    truth, rows = torch.cat(labels), torch.cat(indices).numpy()
+    return [_score(torch.cat(kept), truth, rows, classes, seconds) for kept in logits]
+
+
+def place(images: Tensor, model: nn.Module) -> Tensor:
+    """Images on the model's device, in the memory layout of its first layer."""
+    first = next(model.parameters())
+    channels_last = first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return images.to(first.device, memory_format=layout)
+
+
+def _score(logits: Tensor, labels: Tensor, indices: np.ndarray, classes: Sequence[str], seconds: float) -> Evaluation:
+    if logits.ndim != 2 or logits.shape[1] != len(classes):
+        raise TrainingError(
+            f"the model gives {tuple(logits.shape[1:])} outputs an image, the data has {len(classes)} classes."
+        )
+    loss = float(nn.functional.cross_entropy(logits, labels))
+    best = logits.topk(min(5, len(classes)), dim=1).indices
+    right = best == labels[:, None]
+    count = len(classes)
+    confusion = torch.bincount(labels * count + best[:, 0], minlength=count * count).reshape(count, count)
+    totals, hits = confusion.sum(1), confusion.diagonal()
+    return Evaluation(
+        top1=float(right[:, 0].float().mean()),
+        top5=float(right.any(1).float().mean()),
+        loss=loss,
+        per_class={name: int(hits[i]) / int(totals[i]) for i, name in enumerate(classes) if totals[i]},
+        confusion=confusion.numpy(),
+        probabilities=logits.softmax(1).numpy(),
+        labels=labels.numpy(),
+        indices=indices,
+        seconds=seconds,
+    )

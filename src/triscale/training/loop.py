@@ -1,0 +1,78 @@
+"""`train`: a model, a data set and a recipe in; the best weights and their figures out, in one run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from triscale.data.dataset import Dataset
+from triscale.errors import TrainingError
+from triscale.models.assembler import ConvNet
+from triscale.training.epochs import Training
+from triscale.training.interrupt import stop_on_signal
+from triscale.training.metrics import MetricsLog
+from triscale.training.prepare import prepared
+from triscale.training.progress import Progress, SilentProgress
+from triscale.training.recipe import Recipe
+from triscale.training.result import TrainResult, ship
+from triscale.training.run import RunFolder
+
+
+def train(
+    model: ConvNet,
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: RunFolder | str | Path,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a model, or go on where an earlier call in the same folder stopped, however it stopped.
+
+    model: on the device where it is to train; it comes back with the best weights, in evaluation mode. Its fresh
+        weights must come from a seed if a run that is killed before its first checkpoint is to end the same.
+    folder: a run folder that is held, or a path: then the folder is opened, and marked done at the end.
+    Training reads `dataset.train`; best, EMA and early stopping see `dataset.val` only; `dataset.test` is read once, by
+    the final evaluation, where there is one.
+    Writes model.safetensors, metrics.json, log.jsonl, config.toml and checkpoints/ into the folder.
+    Returns: the best model and its figures. The same call on the same data, on a CPU and with as many threads, gives
+        the same weights to the last bit, also when it was killed and called again.
+    Raises: TrainingError for an empty split, classes that do not agree, or a value that is not finite;
+        KeyboardInterrupt after Ctrl-C or SIGTERM, with a checkpoint written; FileError when the disk is full.
+    """
+    _check(model, dataset)
+    if isinstance(folder, RunFolder):
+        return _train(model, dataset, recipe, folder, progress or SilentProgress())
+    arguments = {"network": model.network.name, "recipe": recipe.to_table()}
+    with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
+        result = _train(model, dataset, recipe, run, progress or SilentProgress())
+        run.update(state="done", shipped="model.safetensors")
+    return result
+
+
+def _train(model: ConvNet, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult:
+    plan = recipe.plan(len(dataset.train))
+    if not (run.path / "config.toml").exists():
+        run.write_config({"recipe": recipe.to_table()})
+    with prepared(model, recipe), stop_on_signal() as stop:
+        training = Training(model, dataset, recipe, plan, run, progress, stop)
+        training.resume()
+        with MetricsLog(run, training.state.step) as training.log:
+            training.run_epochs()
+        best = training.state.best
+    if best is None:
+        raise TrainingError("no epoch gave finite values on the validation images; lower learning_rate.")
+    return ship(model, dataset, recipe, plan, run, training.state, best)
+
+
+def _check(model: ConvNet, dataset: Dataset) -> None:
+    if not dataset.train:
+        raise TrainingError(f"{dataset.root}: has no training images; add some.")
+    if not dataset.val:
+        raise TrainingError(
+            f"{dataset.root}: has no validation images, so nothing could choose the best weights; "
+            f"add a val folder, or let a share of the training images be kept for it."
+        )
+    if model.network.head is None or model.network.classes != len(dataset.classes):
+        found = "no classifier" if model.network.head is None else f"{model.network.classes} classes"
+        raise TrainingError(
+            f"{model.network.name} has {found}, the data has {len(dataset.classes)}; "
+            f"make the model with num_classes={len(dataset.classes)}."
+        )

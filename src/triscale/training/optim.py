@@ -1,0 +1,118 @@
+"""Optimisers, and which weights decay: those of convolutions and linear layers, never biases, BatchNorm or slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from triscale.errors import TrainingError
+
+OptimiserName = Literal["sgd", "adamw", "rmsprop_tf"]
+OPTIMISERS: tuple[OptimiserName, ...] = get_args(OptimiserName)
+
+
+class RMSpropTF(torch.optim.Optimizer):
+    """RMSProp as TensorFlow computes it, which EfficientNet was trained with; PyTorch's differs in three places.
+
+    The mean square starts at 1, eps is inside the root, and the learning rate is inside the momentum:
+        s <- decay * s + (1 - decay) * g^2;  m <- momentum * m + lr * g / sqrt(s + eps);  w <- w - m
+    weight_decay is added to the gradient (L2), as in the owners' loss.
+    Source: tf.raw_ops.ApplyRMSProp; decay 0.9, momentum 0.9, eps 1e-3: tensorflow/tpu efficientnet utils.py.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        eps: float = 1e-3,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "decay": decay, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[incompatible-method-override]
+        """One update from the gradients that are there."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+        return loss
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["mean_square"] = torch.ones_like(parameter)
+            state["momentum"] = torch.zeros_like(parameter)
+        if group["weight_decay"]:
+            gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        mean_square, momentum = state["mean_square"], state["momentum"]
+        mean_square.mul_(group["decay"]).addcmul_(gradient, gradient, value=1 - group["decay"])
+        momentum.mul_(group["momentum"]).addcdiv_(gradient, (mean_square + group["eps"]).sqrt_(), value=group["lr"])
+        parameter.sub_(momentum)
+
+
+def make_optimiser(
+    model: nn.Module, name: OptimiserName, learning_rate: float, momentum: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """An optimiser over the trainable parameters of a model.
+
+    momentum: also the first beta of AdamW; SGD uses Nesterov's. weight_decay: of weights with two or more dimensions.
+    Raises: TrainingError when nothing is trainable.
+    """
+    groups = parameter_groups(model, weight_decay)
+    if not groups:
+        raise TrainingError("the model has no trainable parameter; freeze less.")
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, nesterov=momentum > 0)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=(momentum, 0.999))
+    if name == "rmsprop_tf":
+        return RMSpropTF(groups, lr=learning_rate, momentum=momentum)
+    raise TrainingError(f"unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}.")
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups, with and without weight decay; an empty one is left out."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    decaying = [p for p in trainable if p.ndim > 1]
+    others = [p for p in trainable if p.ndim <= 1]
+    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors, `NUMBER.NAME`; numbers count the parameters over all groups."""
+    return {
+        f"{number}.{name}": value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        for number, parameter in enumerate(_parameters(optimiser))
+        for name, value in optimiser.state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Undo `optimiser_tensors`. Memory layouts follow the parameters, so that going on is exact to the last bit."""
+    for number, parameter in enumerate(_parameters(optimiser)):
+        names = [key.partition(".")[2] for key in tensors if key.partition(".")[0] == str(number)]
+        state = {}
+        for name in names:
+            value = tensors[f"{number}.{name}"]
+            alike = name != "step" and value.shape == parameter.shape
+            state[name] = (torch.empty_like(parameter) if alike else torch.empty_like(value)).copy_(value)
+        if state:
+            optimiser.state[parameter] = state
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimiser.param_groups for parameter in group["params"]]

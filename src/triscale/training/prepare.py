@@ -1,0 +1,92 @@
+"""What a recipe changes in a model before training, and what is put back after it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from triscale.errors import TrainingError
+from triscale.models.assembler import ConvNet
+from triscale.models.layers import DropConnect
+from triscale.training.recipe import Recipe
+
+
+@contextlib.contextmanager
+def prepared(model: ConvNet, recipe: Recipe) -> Generator[None]:
+    """Within the block the model trains as the recipe says.
+
+    Dropout and drop connect become part of its network; memory layout stays; BatchNorm's momentum and what is frozen
+    are put back at the end, and the model is then in evaluation mode.
+    """
+    set_regularisation(model, recipe.dropout, recipe.drop_connect)
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    norms = [(each, each.momentum) for each in norms_of(model)]
+    trainable = [(each, each.requires_grad) for each in model.parameters()]
+    try:
+        for norm, _ in norms:
+            if recipe.norm_momentum is not None:
+                norm.momentum = recipe.norm_momentum
+        for each in frozen_modules(model, recipe.freeze):
+            each.requires_grad_(False)
+        yield
+    finally:
+        for norm, momentum in norms:
+            norm.momentum = momentum
+        for parameter, was in trainable:
+            parameter.requires_grad_(was)
+        model.eval()
+
+
+def training_mode(model: nn.Module, recipe: Recipe) -> None:
+    """Training mode, but for frozen parts and frozen BatchNorm, which neither use nor change statistics of a batch."""
+    model.train()
+    for each in frozen_modules(model, recipe.freeze):
+        each.eval()
+    if recipe.norms == "frozen":
+        for norm in norms_of(model):
+            norm.eval()
+
+
+def set_regularisation(model: ConvNet, dropout: float | None, drop_connect: float | None) -> None:
+    """Other rates of dropout and drop connect, in modules and `model.network` alike; None leaves one as it is."""
+    network = model.network
+    if drop_connect is not None:
+        network = replace(network, drop_connect=drop_connect)
+    if dropout is not None and network.head is not None:
+        network = replace(network, head=replace(network.head, dropout=dropout))
+    if network == model.network:
+        return
+    wanted = ConvNet(network, model.preprocessing, device="meta")
+    for own, other in zip(model.modules(), wanted.modules(), strict=True):
+        if isinstance(own, DropConnect) and isinstance(other, DropConnect):
+            own.rate = other.rate
+        elif isinstance(own, nn.Dropout) and isinstance(other, nn.Dropout):
+            own.p = other.p
+    model.network = network
+
+
+def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Module]:
+    """The modules whose names begin with one of `beginnings`, by whole parts of the name.
+
+    Raises: TrainingError for a beginning that no module has.
+    """
+    named = dict(model.named_modules())
+    for beginning in beginnings:
+        if not beginning or beginning not in named:
+            children = ", ".join(name for name in named if name and name.count(".") < 2)[:200]
+            raise TrainingError(f"Recipe.freeze: the model has no module {beginning!r}; it has {children}.")
+    return [
+        each
+        for name, each in named.items()
+        if any(name == beginning or name.startswith(f"{beginning}.") for beginning in beginnings)
+    ]
+
+
+def norms_of(model: nn.Module) -> list[nn.BatchNorm2d]:
+    """Every BatchNorm of a model."""
+    return [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]

@@ -1,0 +1,171 @@
+"""Recipe: everything about a training that is a choice, as frozen data; and Plan, what it comes to on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from triscale.data.augment import Augmentation
+from triscale.errors import TrainingError
+from triscale.training.config import from_table, to_table
+from triscale.training.optim import OPTIMISERS, OptimiserName
+
+Norms = Literal["train", "frozen"]
+Precision = Literal["fp32", "bf16"]
+REFERENCE_BATCH = 256
+
+
+def _require(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise TrainingError(f"Recipe.{name} must be {rule}, got {value!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train.
+
+    epochs: passes over the training images. batch_size: images a step.
+    learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
+        AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
+    warmup_epochs: linear warm-up; then a cosine down to `final_rate` times the peak.
+    momentum: of SGD and RMSProp; the first beta of AdamW. weight_decay: of convolution and linear weights only.
+    label_smoothing: probability mass shared by all classes. clip: largest norm of the gradient, 0 for none.
+    ema_decay: of the moving average of the weights; None derives it from the number of steps; 0 keeps no average.
+    dropout, drop_connect: in place of the network's own; None leaves those.
+    augmentation: what happens to training images.
+    patience: epochs without a better validation result after which training stops; 0 never stops early.
+    norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are.
+    norm_momentum: of BatchNorm in training, in PyTorch's sense; None leaves the network's. Weights that were trained
+        with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
+        own.
+    freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
+    precision: "bf16" computes in bfloat16 where that is safe, for GPUs.
+    channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
+    checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
+    seed: of the order of images, their augmentation, dropout and drop connect.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    optimiser: OptimiserName = "adamw"
+    learning_rate: float = 2e-3
+    warmup_epochs: float = 1.0
+    final_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    clip: float = 0.0
+    ema_decay: float | None = None
+    dropout: float | None = None
+    drop_connect: float | None = None
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    patience: int = 0
+    norms: Norms = "train"
+    norm_momentum: float | None = 0.1
+    freeze: tuple[str, ...] = ()
+    precision: Precision = "fp32"
+    channels_last: bool = True
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "freeze", tuple(self.freeze))
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("learning_rate", "checkpoint_seconds"):
+            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        for name in ("warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name in ("momentum", "label_smoothing", "ema_decay", "dropout", "drop_connect"):
+            value = getattr(self, name)
+            _require(value is None or 0 <= value < 1, name, "in 0..1 and below 1", value)
+        _require(0 <= self.final_rate <= 1, "final_rate", "in 0..1", self.final_rate)
+        momentum = self.norm_momentum
+        _require(momentum is None or 0 < momentum <= 1, "norm_momentum", "above 0 and at most 1", momentum)
+        _require(self.optimiser in OPTIMISERS, "optimiser", f"one of {', '.join(OPTIMISERS)}", self.optimiser)
+        _require(self.norms in ("train", "frozen"), "norms", '"train" or "frozen"', self.norms)
+        _require(self.precision in ("fp32", "bf16"), "precision", '"fp32" or "bf16"', self.precision)
+
+    def to_table(self) -> dict[str, Any]:
+        """As plain values for TOML or JSON; None is left out."""
+        return to_table(self)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, object], where: str = "recipe") -> Recipe:
+        """Undo `to_table`. Raises: FileError for an unknown key, TrainingError for a value that cannot be."""
+        return from_table(table, cls, where)
+
+    def plan(self, images: int) -> Plan:
+        """What this recipe comes to on so many training images. Raises: TrainingError when there are none."""
+        if images < 1:
+            raise TrainingError("there are no training images; add some, or make the validation share smaller.")
+        batch = min(self.batch_size, images)
+        steps_per_epoch = images // batch
+        total = steps_per_epoch * self.epochs
+        warmup = min(round(self.warmup_epochs * steps_per_epoch), total // 2)
+        ratio = batch / REFERENCE_BATCH
+        factor = ratio**0.5 if self.optimiser == "adamw" else ratio
+        decay = derived_decay(total) if self.ema_decay is None else self.ema_decay
+        return Plan(
+            batch_size=batch,
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total,
+            warmup_steps=warmup,
+            learning_rate=self.learning_rate * factor,
+            ema_decay=decay,
+            notes=tuple(self._notes(images, batch, factor, warmup, total, decay)),
+        )
+
+    def _notes(self, images: int, batch: int, factor: float, warmup: int, total: int, decay: float) -> list[str]:
+        law = "square root of batch" if self.optimiser == "adamw" else "batch"
+        notes = [
+            f"learning rate {self.learning_rate * factor:.3g}: {self.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
+            f"scaled by the {law} to {batch}"
+        ]
+        if batch < self.batch_size:
+            notes.append(f"batch {batch} instead of {self.batch_size}: there are only {images} training images")
+        if decay and self.ema_decay is None:
+            notes.append(f"EMA decay {decay:.5g}: an average over about a tenth of the {total} steps")
+        if warmup < round(self.warmup_epochs * (images // batch)):
+            notes.append(f"warm-up of {warmup} steps: half of the {total} that there are")
+        return notes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The numbers of one training: a recipe applied to so many images.
+
+    learning_rate: peak, scaled to the batch. notes: what was derived or scaled, for people.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    warmup_steps: int
+    learning_rate: float
+    ema_decay: float
+    notes: tuple[str, ...]
+
+
+RECIPES: dict[str, Recipe] = {
+    # From pretrained weights, a few thousand images: a few epochs at a small learning rate.
+    "finetune": Recipe(),
+    # From scratch on few or small images: longer, warmer, with more regularisation.
+    "small-data": Recipe(epochs=60, learning_rate=4e-3, warmup_epochs=5, weight_decay=0.05),
+    # To see that everything works.
+    "quick": Recipe(epochs=2, warmup_epochs=0.5),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """A recipe by its name. Raises: TrainingError listing the names."""
+    if name not in RECIPES:
+        raise TrainingError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def derived_decay(total_steps: int) -> float:
+    """EMA decay that averages over about a tenth of all steps, between 0.9 and 0.9999."""
+    return min(0.9999, max(0.9, 1 - 10 / max(1, total_steps)))

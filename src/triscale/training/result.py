@@ -1,0 +1,95 @@
+"""What training leaves behind: the best weights as a file, their figures, and TrainResult."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from triscale.data.dataset import Dataset, Sample
+from triscale.models.assembler import ConvNet
+from triscale.models.files import save
+from triscale.spec.cost import cost
+from triscale.training.epochs import validation_batches
+from triscale.training.evaluate import Evaluation, evaluate
+from triscale.training.recipe import Plan, Recipe
+from triscale.training.run import RunFolder
+from triscale.training.state import Best, TrainState
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A finished training.
+
+    model: with the best weights, in evaluation mode. source: whether those are the "raw" weights or their average
+    ("ema"). best_epoch counts from 1; epochs: how many were trained. val, test: the best weights' evaluation; test is
+    None where the data has no test split. seconds: of training. metrics: what `metrics.json` says.
+    """
+
+    model: ConvNet
+    source: str
+    best_epoch: int
+    epochs: int
+    val: Evaluation
+    test: Evaluation | None
+    seconds: float
+    plan: Plan
+    metrics: dict[str, Any]
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """On the test split where there is one, else on the validation split."""
+        return self.val if self.test is None else self.test
+
+
+def ship(
+    model: ConvNet, dataset: Dataset, recipe: Recipe, plan: Plan, run: RunFolder, state: TrainState, best: Best
+) -> TrainResult:
+    """Load the best weights into the model, evaluate them, and write model.safetensors and metrics.json."""
+    with torch.no_grad():
+        for key, value in model.state_dict().items():
+            value.copy_(best.tensors[key])
+    model.eval()
+    val = _evaluate(model, dataset, dataset.val, plan)
+    test = _evaluate(model, dataset, dataset.test, plan) if dataset.test else None
+    shown = val if test is None else test
+    metrics = _metrics(model, "val" if test is None else "test", shown, val, state, best)
+    model.card = replace(
+        model.card,
+        classes=dataset.classes,
+        origin=model.card.origin or "trained by triscale",
+        metrics={"top1": shown.top1, "top5": shown.top5},
+    )
+    save(model, run.path / "model.safetensors")
+    run.write_json("metrics.json", metrics)
+    run.update(shipped=run.record.shipped or "model.safetensors")
+    return TrainResult(model, best.source, best.epoch, state.epoch, val, test, state.seconds, plan, metrics)
+
+
+def _evaluate(model: ConvNet, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
+    with contextlib.closing(validation_batches(samples, model, plan.batch_size).epoch(0)) as batches:
+        return evaluate(model, batches, dataset.classes)
+
+
+def _metrics(
+    model: ConvNet, split: str, shown: Evaluation, val: Evaluation, state: TrainState, best: Best
+) -> dict[str, Any]:
+    size = model.preprocessing.size
+    counted = cost(model.network, size)
+    return {
+        "split": split,
+        "top1": shown.top1,
+        "top5": shown.top5,
+        "loss": shown.loss,
+        "per_class": shown.per_class,
+        "images": shown.count,
+        "val_top1": val.top1,
+        "weights": best.source,
+        "best_epoch": best.epoch,
+        "epochs": state.epoch,
+        "seconds": state.seconds,
+        "params": counted.params,
+        "macs": counted.macs,
+    }

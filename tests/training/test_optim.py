@@ -1,0 +1,85 @@
+"""Optimisers against sequences worked out by hand, and their state's way through a file."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from triscale.errors import TrainingError
+from triscale.training.optim import (
+    OPTIMISERS,
+    RMSpropTF,
+    make_optimiser,
+    optimiser_tensors,
+    parameter_groups,
+    restore_optimiser,
+)
+from triscale.training.schedule import learning_rate
+
+
+def tiny():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+
+
+def do_steps(model, optimiser, steps):
+    for step in steps:
+        torch.manual_seed(step)
+        optimiser.zero_grad()
+        model(torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)).square().sum().backward()
+        optimiser.step()
+
+
+def test_rmsprop_is_tensorflows_step_by_step():
+    weight = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimiser = RMSpropTF([weight], lr=0.1, decay=0.9, momentum=0.9, eps=1e-3)
+    seen = []
+    for gradient in (0.5, -2.0, 3.0):
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimiser.step()
+        seen.append(weight.item())
+    # s: 0.9 + 0.1 * 0.25 = 0.925           m: 0.05 / sqrt(0.926) = 0.05196
+    # s: 0.8325 + 0.1 * 4 = 1.2325          m: 0.04676 - 0.2 / sqrt(1.2335) = -0.13332
+    # s: 1.10925 + 0.1 * 9 = 2.00925        m: -0.11998 + 0.3 / sqrt(2.01025) = 0.09161
+    assert seen == pytest.approx([1 - 0.05196, 0.94804 + 0.13332, 1.08136 - 0.09161], abs=2e-5)
+
+
+def test_rmsprop_adds_weight_decay_to_the_gradient():
+    weight = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    weight.grad = torch.tensor([0.0], dtype=torch.float64)
+    RMSpropTF([weight], lr=0.1, momentum=0.0, weight_decay=0.5).step()  # gradient 1, s = 1, 0.1 / sqrt(1.001)
+    assert weight.item() == pytest.approx(2 - 0.1 / 1.001**0.5)
+
+
+def test_only_weights_of_convolutions_and_linear_layers_decay():
+    decaying, others = parameter_groups(tiny(), 0.1)
+    assert [tuple(p.shape) for p in decaying["params"]] == [(4, 3, 3, 3), (2, 144)]
+    assert [tuple(p.shape) for p in others["params"]] == [(4,), (4,), (4,), (2,)]
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_restored_optimiser_goes_on_to_the_last_bit(name):
+    model = tiny().to(memory_format=torch.channels_last)
+    optimiser = make_optimiser(model, name, 0.01, 0.9, 0.05)
+    do_steps(model, optimiser, range(3))
+    other = copy.deepcopy(model)
+    resumed = make_optimiser(other, name, 0.01, 0.9, 0.05)
+    restore_optimiser(resumed, {key: value.clone().contiguous() for key, value in optimiser_tensors(optimiser).items()})
+    do_steps(model, optimiser, range(3, 6))
+    do_steps(other, resumed, range(3, 6))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_nothing_to_train_is_said():
+    with pytest.raises(TrainingError, match="no trainable parameter"):
+        make_optimiser(tiny().requires_grad_(False), "sgd", 0.1, 0.9, 0.0)
+
+
+def test_the_rate_rises_linearly_and_falls_like_a_cosine():
+    rates = [learning_rate(step, peak=1.0, warmup_steps=4, total_steps=12, final_share=0.0) for step in range(13)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[8] == pytest.approx(0.5)  # half way
+    assert rates[12] == pytest.approx(0.0)
+    assert learning_rate(12, 1.0, 4, 12, final_share=0.1) == pytest.approx(0.1)

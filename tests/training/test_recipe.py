@@ -1,0 +1,64 @@
+"""What a recipe comes to on a data set."""
+
+import pytest
+
+from triscale.errors import TrainingError
+from triscale.training.recipe import RECIPES, Recipe, derived_decay, recipe
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "batch", "expected"),
+    [("sgd", 256, 0.1), ("sgd", 64, 0.025), ("rmsprop_tf", 512, 0.2), ("adamw", 64, 0.05)],
+)
+def test_the_learning_rate_follows_the_batch(optimiser, batch, expected):
+    plan = Recipe(optimiser=optimiser, batch_size=batch, learning_rate=0.1).plan(images=10_000)
+    assert plan.learning_rate == pytest.approx(expected)
+    assert f"learning rate {expected:.3g}: 0.1 at a batch of 256, scaled by the" in plan.notes[0]
+
+
+def test_steps_come_from_images_and_batch():
+    plan = Recipe(epochs=3, batch_size=64, warmup_epochs=0.5).plan(images=1000)
+    assert (plan.steps_per_epoch, plan.total_steps, plan.warmup_steps) == (15, 45, 8)
+
+
+def test_a_set_smaller_than_the_batch_is_one_batch_and_said():
+    plan = Recipe(epochs=4, batch_size=64).plan(images=10)
+    assert (plan.batch_size, plan.steps_per_epoch, plan.total_steps) == (10, 1, 4)
+    assert "batch 10 instead of 64: there are only 10 training images" in plan.notes
+
+
+def test_warm_up_never_takes_more_than_half():
+    assert Recipe(epochs=1, batch_size=10, warmup_epochs=5).plan(images=100).warmup_steps == 5
+
+
+@pytest.mark.parametrize(("steps", "decay"), [(10, 0.9), (1000, 0.99), (10_000, 0.999), (10_000_000, 0.9999)])
+def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
+    assert derived_decay(steps) == pytest.approx(decay)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("momentum", 1.0),
+        ("label_smoothing", -0.1),
+        ("norm_momentum", 0.0),
+        ("ema_decay", 1.0),
+        ("optimiser", "lion"),
+        ("norms", "off"),
+        ("precision", "fp8"),
+        ("final_rate", 1.5),
+    ],
+)
+def test_impossible_values_are_refused_with_name_and_value(field, value):
+    with pytest.raises(TrainingError, match=rf"Recipe.{field} must be .*{value}"):
+        Recipe(**{field: value})
+
+
+def test_no_images_and_unknown_names_are_refused():
+    with pytest.raises(TrainingError, match="no training images"):
+        Recipe().plan(0)
+    with pytest.raises(TrainingError, match=f"choose one of {', '.join(RECIPES)}"):
+        recipe("imagenet")
