@@ -189,7 +189,12 @@ def initialise(module: nn.Module) -> None:
 
 def default_preprocessing(network: Network) -> Preprocessing:
     """ImageNet's mean and deviation, at the network's resolution; averaged over colours for other channel counts."""
-    if network.in_channels == 3:
-        return Preprocessing(size=network.resolution)
-    count = network.in_channels
-    return Preprocessing(size=network.resolution, mean=(0.449,) * count, std=(0.226,) * count)
+    return for_channels(Preprocessing(size=network.resolution), network.in_channels)
+
+
+def for_channels(preprocessing: Preprocessing, channels: int) -> Preprocessing:
+    """The same preprocessing for images of another number of channels: each has the average mean and deviation."""
+    if preprocessing.channels == channels:
+        return preprocessing
+    mean, std = (sum(each) / len(each) for each in (preprocessing.mean, preprocessing.std))
+    return replace(preprocessing, mean=(mean,) * channels, std=(std,) * channels)

@@ -1,0 +1,64 @@
+"""A model as one file: tensors, network, preprocessing and card together, so that none is used without the others."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from triscale import atomic
+from triscale.errors import FileError, WeightsError
+from triscale.models.assembler import ConvNet
+from triscale.models.tensors import read_tensors
+from triscale.models.weights import FORMAT, VERSION, load_weights, own_metadata
+from triscale.spec.files import card_to_dict, network_to_dict, preprocessing_to_dict
+
+
+def save(model: ConvNet, path: str | Path) -> None:
+    """Write `model` to one .safetensors file, atomically; `load` gives it back, with the same answers to the last bit.
+
+    Raises: FileError when it cannot be written; a file that was there is then untouched.
+    """
+    description = {
+        "version": VERSION,
+        "network": network_to_dict(model.network),
+        "preprocessing": preprocessing_to_dict(model.preprocessing),
+        "card": card_to_dict(model.card),
+    }
+    tensors = {
+        key: tensor.detach().to("cpu", memory_format=torch.contiguous_format)
+        for key, tensor in model.state_dict().items()
+    }
+    with atomic.replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, {FORMAT: json.dumps(description)})
+        except SafetensorError as error:
+            # It reports the operating system's errors as its own; a full disk should read as one.
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else 0, str(error)) from error
+
+
+def load(path: str | Path) -> ConvNet:
+    """Read a model that `save` wrote. It is ready to answer: in evaluation mode, on the CPU.
+
+    Raises: FileError when it cannot be read, is of another version, or is no file of ours; WeightsError when its
+        tensors are not those of its network.
+    """
+    file = read_tensors(path)
+    description = own_metadata(file)
+    if description is None:
+        raise FileError(
+            f"{file.path}: holds weights but no network; say which they are of: "
+            f"create_model(NAME, weights={str(path)!r})."
+        )
+    model = ConvNet(description.network, description.preprocessing, description.card, device="meta")
+    model.to_empty(device="cpu")
+    report = load_weights(model, file.tensors, description.network.numerics)
+    if report.adapted or report.new:
+        wrong = ", ".join((report.adapted + report.new)[:3])
+        raise WeightsError(f"{file.path}: its tensors are not those of its network ({wrong}); the file is damaged.")
+    return model.eval()
