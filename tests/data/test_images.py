@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.images import make_image
 from tests.nobody import as_nobody
-from triscale.data.images import MAX_PIXELS, ImageError, image_format, image_size, open_image
+from triscale.data.images import MAX_PIXELS, ImageError, image_header, open_image
 from triscale.errors import DataError
 
 
@@ -115,7 +115,7 @@ def test_exif_rotated_images_stand_upright(tmp_path, suffix, orientation):
     corner = {1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left"} | {
         5: "top left", 6: "top right", 7: "bottom right", 8: "bottom left"}  # fmt: skip
     seen = pixels(path)
-    assert seen.shape[:2] == ((32, 64) if orientation < 5 else (64, 32)) == image_size(path)
+    assert seen.shape[:2] == ((32, 64) if orientation < 5 else (64, 32)) == image_header(path)[1]
     row = 2 if "top" in corner[orientation] else -3
     column = 2 if "left" in corner[orientation] else -3
     assert seen[row, column].min() > 200
@@ -181,7 +181,7 @@ def test_a_bomb_is_refused_without_decoding_it(tmp_path):
     (tmp_path / "bomb.png").write_bytes(png_header(20_000, 10_000) + BEGUN)
     assert MAX_PIXELS < 20_000 * 10_000
     with pytest.raises(ImageError, match="never decoded"):
-        image_size(tmp_path / "bomb.png")
+        image_header(tmp_path / "bomb.png")
 
 
 def test_a_missing_file_says_what_is_nearby(tmp_path):
@@ -213,7 +213,7 @@ def test_a_file_without_read_permission_is_refused_by_name(shared_folder):
 
 def test_the_format_is_told_by_the_content(tmp_path):
     make_image(1).save(tmp_path / "a.jpg", format="PNG")
-    assert image_format(tmp_path / "a.jpg") == "PNG"
+    assert image_header(tmp_path / "a.jpg") == ("PNG", (32, 32))
 
 
 def test_damaged_files_never_raise_anything_else(tmp_path):

@@ -87,18 +87,16 @@ def open_image(path: str | Path, at_least: Size | None = None) -> Image.Image:
         return pixels if turn is None else pixels.transpose(turn)
 
 
-def image_size(path: str | Path) -> Size:
-    """(H, W) in pixels as a person sees the image, from its header alone; raises like `open_image`."""
+def image_header(path: str | Path) -> tuple[str, Size]:
+    """What the content is (one of `FORMATS`, whatever the name says), and its upright size, (H, W) in pixels.
+
+    Only the header is read. Raises like `open_image`.
+    """
     with _opened(Path(path)) as image:
         width, height = image.size
         turned = _orientation(image) >= 5 and image.format != "TIFF"  # Pillow reports a TIFF's size upright
-        return (width, height) if turned else (height, width)
-
-
-def image_format(path: str | Path) -> str:
-    """Which of `FORMATS` the file's content is, whatever its name says; raises like `open_image`."""
-    with _opened(Path(path)) as image:
-        return "JPEG" if image.format == "MPO" else str(image.format)
+        size = (width, height) if turned else (height, width)
+        return ("JPEG" if image.format == "MPO" else str(image.format)), size
 
 
 def is_image_name(path: Path) -> bool:
