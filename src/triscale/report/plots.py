@@ -1,0 +1,226 @@
+"""Plots as SVG: what was considered, and the curves of a training. The same numbers, the same bytes."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from triscale.errors import MissingExtraError
+from triscale.report.model import Candidate, EpochPoint, LimitResult
+from triscale.report.text import shorten
+from triscale.spec.limits import quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart by colour-blind eyes; lines differ in style too.
+BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8d99ae"
+INK = "#1b2733"  # becomes currentColor, so that a page's dark style recolours it
+FONT = "system-ui, Segoe UI, Helvetica, Arial, sans-serif"
+LABELLED = 12  # candidates that are named in the picture; the table names all
+NAMES = {"params": "parameters", "macs": "MACs", "size": "file size"}
+
+
+class Axis(NamedTuple):
+    """What one axis of the trade-off shows: a word of the budget, or the score."""
+
+    word: str
+    title: str
+    values: tuple[float, ...]
+
+
+def trade_off(candidates: Sequence[Candidate], limits: Sequence[LimitResult], score_name: str = "score") -> str:
+    """Draw the candidates: the tightest limited cost across, their score (or the next cost) upwards.
+
+    The limits are lines, what lies beyond them is shaded; the chosen candidate is filled, the others are named.
+    Returns: SVG; empty where fewer than two candidates can be placed.
+    Raises: MissingExtraError without matplotlib.
+    """
+    axes = _trade_off_axes(candidates, limits, score_name)
+    if axes is None:
+        return ""
+    placed, across, upwards = axes
+    with _style():
+        figure = _figure(7.2, 3.9)
+        axes_ = figure.add_subplot()
+        for axis, name in ((across, "x"), (upwards, "y")):
+            _prepare(axes_, axis, name, limits)
+        for candidate, x, y in zip(placed, across.values, upwards.values, strict=True):
+            if candidate.chosen:
+                axes_.plot(x, y, "*", color=VERMILLION, markersize=15, zorder=4)
+            else:
+                axes_.plot(x, y, "o", markerfacecolor="none", color=BLUE, markersize=6.5, zorder=3)
+        figure.draw_without_rendering()  # the layout is settled now, so that names can be placed in pixels
+        _name_points(axes_, placed, across.values, upwards.values)
+        return _svg(figure, "trade-off", "What was considered, and what was chosen")
+
+
+def curves(points: Sequence[EpochPoint]) -> str:
+    """Draw losses, top-1 (raw and of the averaged weights) and learning rate over the epochs.
+
+    Returns: SVG; empty without points.
+    Raises: MissingExtraError without matplotlib.
+    """
+    if not points:
+        return ""
+    panels = (
+        ("loss", (("training", "train_loss", BLUE, "-"), ("validation", "val_loss", VERMILLION, "--"))),
+        ("top-1", (("weights", "top1", BLUE, "-"), ("averaged weights", "top1_ema", GREEN, "--"))),
+        ("learning rate", (("", "learning_rate", GREY, "-"),)),
+    )
+    shown = [panel for panel in panels if any(_series(points, field)[0] for _, field, _, _ in panel[1])]
+    with _style():
+        figure = _figure(7.2, 0.5 + 1.75 * len(shown))
+        for index, (title, lines) in enumerate(shown):
+            axes = figure.add_subplot(len(shown), 1, index + 1)
+            for label, field, color, line in lines:
+                x, y = _series(points, field)
+                axes.plot(x, y, line, color=color, label=label, marker="o" if len(x) < 12 else "", markersize=3.5)
+            axes.set_ylabel(title)
+            axes.grid(visible=True, alpha=0.15)
+            if sum(bool(_series(points, field)[0]) for _, field, _, _ in lines) > 1:
+                axes.legend(frameon=False, loc="best")
+            if title == "top-1":
+                axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
+            axes.set_xlabel("epoch" if index == len(shown) - 1 else "")
+        return _svg(figure, "curves", "Curves of the training")
+
+
+def _series(points: Sequence[EpochPoint], field: str) -> tuple[list[float], list[float]]:
+    pairs = [(point.epoch, getattr(point, field)) for point in points if getattr(point, field) is not None]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _trade_off_axes(
+    candidates: Sequence[Candidate], limits: Sequence[LimitResult], score_name: str
+) -> tuple[list[Candidate], Axis, Axis] | None:
+    """The two axes on which most candidates can be placed, the tightest limits first."""
+    tightest = sorted((limit for limit in limits if limit.limit > 0), key=lambda each: -each.measured / each.limit)
+    words = [limit.word for limit in tightest]
+    words += [word for word in ("macs", "params", "size", "latency", "memory") if word not in words]
+
+    def known(word: str) -> int:
+        return sum(word in candidate.costs for candidate in candidates)
+
+    # A limit that only a few candidates were measured against would hide the others.
+    words = sorted((word for word in words if known(word) >= 2), key=lambda word: -known(word))
+    scored = [candidate for candidate in candidates if candidate.score is not None]
+    by_score = len(scored) >= 2 and len({candidate.score for candidate in scored}) > 1
+    if not words or (not by_score and len(words) < 2):
+        return None
+    placed = [c for c in (scored if by_score else candidates) if all(w in c.costs for w in words[: 2 - by_score])]
+    if len(placed) < 2:
+        return None
+    across = Axis(words[0], NAMES.get(words[0], words[0]), tuple(c.costs[words[0]] for c in placed))
+    if by_score:
+        return placed, across, Axis("", score_name, tuple(c.score for c in placed if c.score is not None))
+    return placed, across, Axis(words[1], NAMES.get(words[1], words[1]), tuple(c.costs[words[1]] for c in placed))
+
+
+def _prepare(axes: Axes, axis: Axis, name: str, limits: Sequence[LimitResult]) -> None:
+    """Scale, ticks, limit line and shade of one axis."""
+    from matplotlib.ticker import LogLocator
+
+    limit = next((each.limit for each in limits if each.word == axis.word), None)
+    values = [*axis.values, *([limit] if limit else [])]
+    low, high = min(values), max(values)
+    own = axes.xaxis if name == "x" else axes.yaxis
+    if axis.word and low > 0 and high / low > 6:
+        axes.set(**{f"{name}scale": "log"})
+        own.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = low / 1.5, high * 1.5
+    else:
+        room = 0.15 * ((high - low) or abs(high) or 1.0)
+        low, high = low - room, high + room
+    axes.set(**{f"{name}lim": (low, high), f"{name}label": axis.title})
+    if axis.word:
+        own.set_major_formatter(lambda value, _: quantity(axis.word, value) if value > 0 else "0")
+        own.set_minor_formatter(lambda value, _: "")
+    elif max(axis.values) <= 1:
+        own.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
+    axes.grid(visible=True, alpha=0.15)
+    if limit is not None:
+        line, span = (axes.axvline, axes.axvspan) if name == "x" else (axes.axhline, axes.axhspan)
+        line(limit, color=GREY, linestyle="--", linewidth=1.2, zorder=2)
+        span(limit, high, color=GREY, alpha=0.14, linewidth=0, zorder=1)
+        said, place = f" {axis.word} ≤ {quantity(axis.word, limit)} ", ((limit, 1) if name == "x" else (1, limit))
+        axes.text(
+            *place, said, ha="right", va="top" if name == "x" else "bottom", fontsize=8, alpha=0.8,
+            transform=axes.get_xaxis_transform() if name == "x" else axes.get_yaxis_transform(),
+        )  # fmt: skip
+
+
+def _name_points(axes: Axes, placed: Sequence[Candidate], xs: Sequence[float], ys: Sequence[float]) -> None:
+    """Names beside their points, each where it covers no other name and no point, as far as that goes."""
+    transform = axes.transData
+    points = [transform.transform((x, y)) for x, y in zip(xs, ys, strict=True)]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    frame = axes.bbox.extents
+    order = sorted(range(len(placed)), key=lambda i: (not placed[i].chosen, i))[:LABELLED]
+    for index in order:
+        text = shorten(placed[index].name, 30)
+        width, height = 5.6 * len(text), 11.0
+        x, y = points[index]
+        beside = [(side, dy) for dy in (-4, 8, -16, 20, -28, 32, -40) for side in (9, -9 - width)]
+        places = [*beside[:2], (-width / 2, 9), (-width / 2, -19), *beside[2:]]
+        boxes = [(x + dx, y + dy, x + dx + width, y + dy + height) for dx, dy in places]
+        best = min(range(len(boxes)), key=lambda i: (_overlaps(boxes[i], taken, frame), i))
+        taken.append(boxes[best])
+        name = axes.annotate(
+            text, (xs[index], ys[index]), places[best], textcoords="offset pixels", parse_math=False,
+            fontweight="bold" if placed[index].chosen else "normal", annotation_clip=False, zorder=5,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.6} if best > 7 else None,
+        )  # fmt: skip
+        name.set_in_layout(False)
+
+
+def _overlaps(box: Sequence[float], taken: Sequence[Sequence[float]], frame: Sequence[float]) -> float:
+    outside = max(0.0, frame[0] - box[0]) + max(0.0, box[2] - frame[2])
+    outside += max(0.0, frame[1] - box[1]) + max(0.0, box[3] - frame[3])
+    hits = sum(
+        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in taken
+    )  # fmt: skip
+    return hits + outside / 10
+
+
+@contextmanager
+def _style() -> Generator[None]:
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train", "drawing plots") from None
+    ink = {f"{part}color": INK for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.")}
+    settings: dict[Any, Any] = {
+        **ink, "svg.fonttype": "none", "svg.hashsalt": "triscale", "font.size": 9, "font.family": ["DejaVu Sans"],
+        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "figure.dpi": 72,
+        "axes.facecolor": "none", "lines.linewidth": 1.8, "axes.unicode_minus": False,
+    }  # fmt: skip
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        # Names in other scripts: the browser has the font that is only missing for measuring.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+        yield
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: Figure, prefix: str, title: str) -> str:
+    """The figure as an <svg> element whose ids begin with `prefix`, so that several can stand in one page."""
+    file = io.StringIO()
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    svg = file.getvalue()
+    # A style inside a drawing would hold for the whole page that it stands in.
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}-", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", FONT, svg).replace(INK, "currentColor")
+    opening = f'<svg class="plot" role="img" color="{INK}" '
+    return svg.replace("<svg ", opening, 1).replace(">", f">\n <title>{title}</title>", 1)
