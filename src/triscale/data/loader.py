@@ -1,0 +1,207 @@
+"""Batches of images: read ahead by threads, in an order that is a pure function of (seed, epoch).
+
+Threads, not processes: decoding and resizing let other threads run, the decoded images of a small set are kept once
+for all, nothing is copied between processes, and nothing is left behind when this process is killed.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
+from triscale.data.dataset import Sample
+from triscale.data.images import ImageError, image_header, open_image
+from triscale.data.parallel import cores
+from triscale.data.transforms import needed_size, normalise, to_values, with_channels
+from triscale.errors import DataError
+from triscale.spec.network import Size
+from triscale.spec.preprocessing import Preprocessing
+
+_PIECE = 16  # images that one thread makes at a time
+_AHEAD = 2  # batches that are made while one is used
+_KEPT_BYTES = 256 * 1024**2
+
+
+class Batch(NamedTuple):
+    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+class Batches:
+    """The batches of a list of samples, epoch by epoch.
+
+    What an epoch gives depends on (samples, seed, epoch) alone: not on the number of workers, on what was read before,
+    nor on the batch it starts with. So a run that stopped in the middle of an epoch goes on exactly where it was.
+
+    With an augmentation, images are of `preprocessing.train_size` and the order is shuffled; without one, they are what
+    `preprocess` gives at `preprocessing.size`, in the samples' order.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        preprocessing: Preprocessing,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        *,
+        shuffle: bool | None = None,
+        drop_last: bool | None = None,
+        size: Size | None = None,
+        skip_broken: bool = False,
+        kept_bytes: int = _KEPT_BYTES,
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        batch_size: images per batch. seed: of order and augmentation. workers: threads; None takes one per core.
+        shuffle: None shuffles where there is an augmentation.
+        drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
+            samples together are less than one batch, they are one batch all the same.
+        size: (H, W) instead of the one in `preprocessing`.
+        skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
+        kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
+            at full size, so that keeping them changes nothing but the time.
+        Raises: DataError where there are no samples, or the batch size is below 1.
+        """
+        if not samples or batch_size < 1:
+            raise DataError(
+                f"batches of {batch_size} from {len(samples)} images cannot be made; both must be at least 1."
+            )
+        training = augmentation is not None
+        self.samples, self.preprocessing, self.augmentation = samples, preprocessing, augmentation
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers or cores()
+        self.shuffle = training if shuffle is None else shuffle
+        self.drop_last = self.shuffle if drop_last is None else drop_last
+        self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
+        self.skip_broken = skip_broken
+        self.skipped: set[int] = set()
+        self.waited = 0.0
+        self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
+        self._kept = _Kept(kept_bytes)
+
+    def __len__(self) -> int:
+        """Batches in one epoch."""
+        whole, rest = divmod(len(self.samples), self.batch_size)
+        return max(1, whole) if self.drop_last else whole + (rest > 0)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The indices of all samples in the order of this epoch, int64."""
+        if not self.shuffle:
+            return np.arange(len(self.samples))
+        return np.random.default_rng([self.seed % 2**64, epoch]).permutation(len(self.samples))
+
+    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from `start_batch` on.
+
+        `waited` is then the seconds that the caller spent waiting for them, and `skipped` the indices left out so far.
+        Raises: ImageError (a DataError) naming an image that cannot be used, unless `skip_broken`.
+        """
+        self.waited = 0.0
+        order = self.order(number)
+        numbers = iter(range(start_batch, len(self)))
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="triscale-images")
+        ahead: collections.deque[_Coming] = collections.deque()
+        try:
+            while True:
+                for batch in numbers:
+                    chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                    ahead.append(self._begin(pool, chosen, number))
+                    if len(ahead) > _AHEAD:
+                        break
+                if not ahead:
+                    return
+                start = time.perf_counter()
+                batch = self._finish(ahead.popleft())
+                self.waited += time.perf_counter() - start
+                if len(batch.labels):
+                    yield batch
+        finally:  # also when the caller stops early or Ctrl-C comes
+            pool.shutdown(cancel_futures=True)
+
+    def _begin(self, pool: ThreadPoolExecutor, chosen: np.ndarray, epoch: int) -> _Coming:
+        values = np.empty((len(chosen), *self.size, self.preprocessing.channels), np.float32)
+        pieces = range(0, len(chosen), _PIECE)
+        jobs = [pool.submit(self._fill, values, chosen, epoch, slice(at, at + _PIECE)) for at in pieces]
+        return _Coming(values, chosen, jobs)
+
+    def _finish(self, coming: _Coming) -> Batch:
+        missing = [place for job in coming.jobs for place in job.result()]
+        values, chosen = coming.values, coming.chosen
+        if missing:
+            self.skipped.update(int(chosen[place]) for place in missing)
+            values, chosen = np.delete(values, missing, axis=0), np.delete(chosen, missing)
+        indices = torch.from_numpy(chosen)
+        return Batch(torch.from_numpy(values).permute(0, 3, 1, 2), self._labels[indices], indices)
+
+    def _fill(self, values: np.ndarray, chosen: np.ndarray, epoch: int, piece: slice) -> list[int]:
+        """Make the images of one piece of a batch. Returns: the places in the batch that stay empty."""
+        missing = []
+        for place, index in list(enumerate(chosen))[piece]:
+            try:
+                values[place] = self._make(int(index), epoch)
+            except ImageError:
+                if not self.skip_broken:
+                    raise
+                missing.append(place)
+        return missing
+
+    def _make(self, index: int, epoch: int) -> np.ndarray:
+        if self.augmentation is None:
+            image = self._open(index, needed_size(self.preprocessing, self.size))
+            return to_values(image, self.preprocessing, self.size)
+        dice = dice_for(self.seed, epoch, index)
+        crop = draw_crop(self.augmentation, dice)
+        image = with_channels(self._open(index, crop.needed_size(self.size)), self.preprocessing.channels)
+        return normalise(
+            augment(image, self.augmentation, crop, dice, self.size, self.preprocessing), self.preprocessing
+        )
+
+    def _open(self, index: int, at_least: Size) -> Image.Image:
+        image = self._kept.get(index)
+        if image is None:
+            path = self.samples[index].path
+            image = open_image(path, at_least)
+            if self._kept.left > 0:
+                kind, (height, width) = image_header(path)
+                # below this a JPEG is decoded at full size whatever the crop: to halve it takes four times the target
+                if kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4:
+                    self._kept.add(index, image)
+        return image
+
+
+class _Coming(NamedTuple):
+    """A batch that is being made."""
+
+    values: np.ndarray
+    chosen: np.ndarray
+    jobs: list[Future[list[int]]]
+
+
+class _Kept:
+    """Decoded images by index, up to a number of bytes; what does not fit is decoded again each time."""
+
+    def __init__(self, limit: int) -> None:
+        self.left, self.images, self.lock = limit, dict[int, Image.Image](), threading.Lock()
+
+    def get(self, index: int) -> Image.Image | None:
+        return self.images.get(index)
+
+    def add(self, index: int, image: Image.Image) -> None:
+        size = image.width * image.height * 4  # Pillow holds an RGB pixel in four bytes
+        with self.lock:
+            if size <= self.left and index not in self.images:
+                self.images[index] = image
+                self.left -= size
