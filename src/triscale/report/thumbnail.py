@@ -1,0 +1,37 @@
+"""Images small enough to stand inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from triscale.data.images import open_image
+from triscale.errors import FileError
+from triscale.report.html import Html, element
+from triscale.report.text import escape
+
+SIDE = 168  # pixels; twice what a phone shows, for sharp displays
+SMALL = 64  # up to this, an image is shown with its pixels as squares, and kept without loss
+
+
+def thumbnail(path: Path, description: str) -> Html:
+    """An <img> with the image inside it, or a line in its place where the file can no longer be read.
+
+    description: what a screen reader says.
+    """
+    try:
+        image = open_image(path, (SIDE, SIDE))
+    except FileError:
+        return element("div", "this image can no longer be read", css="gone")
+    small = max(image.size) <= SMALL
+    kind, data = "png" if small else "jpeg", io.BytesIO()
+    if small:
+        image.save(data, "PNG", optimize=True)
+    else:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        image.save(data, "JPEG", quality=82, optimize=True)
+    source = f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+    return Html(f'<img class="{"small" if small else "photo"}" alt="{escape(description)}" src="{source}">')

@@ -1,0 +1,98 @@
+"""How to use what a run made: commands and programs that are ready to copy."""
+
+from __future__ import annotations
+
+import shlex
+
+from triscale.spec.preprocessing import Preprocessing
+
+_CROP = """\
+    share = min(image.width / {width}, image.height / {height}) * {crop}
+    left, top = (image.width - {width} * share) / 2, (image.height - {height} * share) / 2
+    box = (left, top, left + {width} * share, top + {height} * share)
+    image = image.resize(({width}, {height}), Image.Resampling.{interpolation}, box)
+    pixels = (np.asarray(image, np.float64){axis} / 255 - {mean}) / {std}
+"""
+_SQUASH = """\
+    image = image.resize(({width}, {height}), Image.Resampling.{interpolation})
+    pixels = (np.asarray(image, np.float64){axis} / 255 - {mean}) / {std}
+"""
+_LETTERBOX = """\
+    share = min({width} / image.width, {height} / image.height)
+    width, height = max(1, int(image.width * share)), max(1, int(image.height * share))
+    image = image.resize((width, height), Image.Resampling.{interpolation})
+    pixels = np.zeros(({height}, {width}, {channels})) + ({fill} - np.array({mean})) / {std}
+    pixels[:height, :width] = (np.asarray(image, np.float64){axis} / 255 - {mean}) / {std}
+"""
+_READ = """\
+import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+
+def read(path):
+    image = ImageOps.exif_transpose(Image.open(path)).convert("{mode}")
+{resize}    return pixels.astype(np.float32).transpose(2, 0, 1)[None]
+"""
+_RUN = """\
+
+
+session = onnxruntime.InferenceSession({file})
+classes = json.loads(session.get_modelmeta().custom_metadata_map["triscale"])["classes"]
+(logits,) = session.run(None, {{session.get_inputs()[0].name: read("photo.jpg")}})
+print(classes[logits[0].argmax()])
+"""
+_TRISCALE = """\
+import triscale as ts
+from triscale.data.transforms import load
+
+model = ts.load({file}).eval()
+scores = model(load("photo.jpg", model.preprocessing)[None]).softmax(1)[0]
+print(model.card.classes[scores.argmax()], float(scores.max()))
+"""
+
+
+def commands(folder: str, data: str) -> str:
+    """What to type to use the run in `folder`, which learnt from `data`."""
+    run = shlex.quote(folder)
+    lines = (
+        ("what is on these photographs?", f"triscale predict {run} photo.jpg"),
+        ("the same for a program to read", f"triscale predict {run} photos/ --json"),
+        ("measure it again", f"triscale eval {run} {shlex.quote(data)}"),
+    )
+    return "\n".join(f"# {what}\n{command}" for what, command in lines)
+
+
+def with_triscale(folder: str) -> str:
+    """A program that uses the model through triscale."""
+    return _TRISCALE.format(file=repr(f"{folder.rstrip('/')}/model.safetensors"))
+
+
+def without_triscale(file: str, preprocessing: Preprocessing) -> str:
+    """A program that needs only ONNX Runtime, numpy and Pillow; it prepares images exactly as triscale does.
+
+    file: path of the exported .onnx file.
+    """
+    return reading(preprocessing) + _RUN.format(file=repr(file))
+
+
+def reading(preprocessing: Preprocessing) -> str:
+    """The part of `without_triscale` that turns a photograph into the network's input."""
+    height, width = preprocessing.size
+    template = {"crop": _CROP, "squash": _SQUASH, "letterbox": _LETTERBOX}[preprocessing.fit]
+    mean, std = ([float(f"{value:.9g}") for value in values] for values in (preprocessing.mean, preprocessing.std))
+    grey = preprocessing.channels == 1
+    resize = template.format(
+        width=width,
+        height=height,
+        crop=preprocessing.crop,
+        interpolation=preprocessing.interpolation.upper(),
+        axis="[..., None]" if grey else "",
+        mean=mean,
+        std=std,
+        fill=mean if preprocessing.fill is None else preprocessing.fill,
+        channels=preprocessing.channels,
+    )
+    return _READ.format(mode="L" if grey else "RGB", resize=resize)
