@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain(str(error), error.exit_code)
     except cyclopts.CycloptsError as error:
         command = f"triscale {given[0]}" if given and not given[0].startswith("-") else "triscale"
-        return _complain(f"{error}; see `{command} --help`.", 2)
+        return _complain(f"{str(error).rstrip('.')}; see `{command} --help`.", 2)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command again goes on where it stopped.", INTERRUPTED)
     except BrokenPipeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -28,7 +28,7 @@ def scale_command(
     beta: float = BETA,
     gamma: float = GAMMA,
     to: str | None = None,
-    engine: str = "onnx",
+    engine: Literal["onnx", "openvino"] = "onnx",
     out: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -93,13 +93,13 @@ def scale_command(
     return 0
 
 
-def measures_of(budget: Budget, engine: str) -> dict[str, Measure]:
+def measures_of(budget: Budget, engine: Literal["onnx", "openvino"]) -> dict[str, Measure]:
     """What measures latency and size for a budget that limits them; torch is loaded only then."""
     if not any(word in MEASURED for word in budget.limits):
         return {}
-    from triscale.deployment.measures import measures
+    from triscale.deployment.trial import measures
 
-    return dict(measures(engine))
+    return dict(measures(engine, budget.limits.get("latency")))
 
 
 def _costs(net: Network) -> dict[str, int]:

@@ -1,0 +1,87 @@
+"""`triscale fit`: from images and a budget to a trained, exported, verified network."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from triscale.cli.output import print_json
+from triscale.spec.files import read_json
+from triscale.spec.limits import parse
+
+
+def fit(
+    data: Path,
+    *,
+    budget: str,
+    out: Path | None = None,
+    engine: Literal["onnx", "openvino"] = "onnx",
+    recipe: str | None = None,
+    epochs: int | None = None,
+    no_mirror: bool = False,
+    seed: int = 0,
+    skip_broken: bool = False,
+    json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Choose, train, evaluate, export and verify a network for these images inside a budget, and write a report.
+
+    The same command again goes on where it stopped. Everything is in one folder; start at its report.html.
+
+    Example: triscale fit photos --budget "macs<=300M, latency<=10ms"
+
+    Parameters
+    ----------
+    data
+        a folder with one folder of images per class (or train/, val/, test/ with those), or a CSV
+    budget
+        hard limits: macs, params, activations (K M G), memory, size (KB MB GB), latency (us ms s)
+    out
+        the run's folder; runs/NAME by default, NAME being the data's
+    engine
+        the file that ships, and that latency and size are measured on
+    recipe
+        finetune, small-data or quick; by default finetune with published weights, else small-data
+    epochs
+        instead of the recipe's
+    no_mirror
+        left and right differ here (digits, text, road signs): never mirror an image
+    seed
+        of the split, the order of images, augmentation and fresh weights
+    skip_broken
+        go on without images that cannot be read; the report counts them
+    json
+        print the figures as JSON at the end
+    """
+    limits = parse(budget)
+    folder = out or Path("runs") / data.resolve().stem
+
+    from triscale.fit import job as fitting
+    from triscale.fit.summary import fit_report, lines
+    from triscale.report.page import write_report
+    from triscale.training.progress import choose_progress
+    from triscale.training.run import RunFolder
+
+    command = "triscale " + shlex.join(sys.argv[1:])
+    job = fitting.Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken)
+    progress = choose_progress()
+    dataset = fitting.open_dataset(job, progress)
+    for note in dataset.notes:
+        progress.say(note)
+    with RunFolder.open(folder, "fit", job.arguments(), dataset.fingerprint) as run:
+        if run.is_done:
+            print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
+        else:
+
+            def report(result: fitting.FitResult, run: RunFolder) -> None:
+                write_report(fit_report(result, job, run, command), run.path / "report.html")
+                if not json:
+                    print("\n".join(lines(result)))
+
+            fitting.fit(job, run, dataset, report, progress)
+        if json:
+            print_json(read_json(folder / "metrics.json"))
+    return 0

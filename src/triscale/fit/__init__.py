@@ -1,0 +1,1 @@
+"""The main job: from images and a budget to a trained, exported, verified network with a report."""

@@ -1,0 +1,276 @@
+"""`fit`: check, choose, train, evaluate, export, verify, measure again, report. Any step can be killed and resumed."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from triscale.data.dataset import Dataset, read_dataset
+from triscale.data.images import image_header
+from triscale.data.transforms import load as load_image
+from triscale.deployment.export import SUFFIXES, Export, ExportEngine, export
+from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.trial import measures
+from triscale.deployment.verify import Verification, verify
+from triscale.errors import MissingExtraError, VerificationError
+from triscale.fit.choose import Candidate, Choice, Known, choose
+from triscale.fit.record import read_choice, write_choice
+from triscale.models.assembler import ConvNet
+from triscale.models.create import create_model
+from triscale.models.pretrained import PACKAGES, pretrained
+from triscale.spec import families
+from triscale.spec.cost import cost
+from triscale.spec.files import write_network
+from triscale.spec.limits import Budget, Measure, quantity
+from triscale.training.loop import train
+from triscale.training.progress import Progress, SilentProgress
+from triscale.training.recipe import Recipe, recipe
+from triscale.training.result import TrainResult
+from triscale.training.run import RunFolder
+
+COMPARED = 64  # images on which an exported file must agree with the model
+SIZES_LOOKED_AT = 200  # images whose size says how large the images are
+BASELINES = ("efficientnet_b0", "efficientnet_lite0")  # scaled and trained from nothing where no weights fit
+ENGINES: dict[ExportEngine, tuple[str, ...]] = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What was asked for.
+
+    data: image folder or CSV. budget: hard limits. engine: of the file that ships and is held to the budget.
+    recipe: a name, or None for "finetune" with published weights and "small-data" without.
+    epochs: instead of the recipe's. mirror: whether an image and its mirror image mean the same.
+    """
+
+    data: Path
+    budget: Budget
+    engine: ExportEngine = "onnx"
+    recipe: str | None = None
+    epochs: int | None = None
+    mirror: bool = True
+    seed: int = 0
+    skip_broken: bool = False
+
+    def arguments(self) -> dict[str, object]:
+        """All that decides the result, as the run's record keeps it."""
+        return {
+            "data": str(self.data.resolve()),
+            "budget": str(self.budget),
+            "engine": self.engine,
+            "recipe": self.recipe or "",
+            "epochs": self.epochs or 0,
+            "mirror": self.mirror,
+            "seed": self.seed,
+            "skip_broken": self.skip_broken,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """An exported file with what was found out about it."""
+
+    export: Export
+    verification: Verification
+    latency: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit, measured again on what ships. `value` and `limit`: counts, bytes or seconds."""
+
+    word: str
+    limit: float
+    value: float
+    how: str
+
+    @property
+    def met(self) -> bool:
+        """Hard: at the limit is inside, above it is not."""
+        return self.value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """A finished job: the choice, the training, the files, and the budget measured again."""
+
+    folder: Path
+    dataset: Dataset
+    choice: Choice
+    recipe: Recipe
+    trained: TrainResult
+    shipped: tuple[Shipped, ...]
+    limits: tuple[Limit, ...]
+    missing: tuple[str, ...]
+
+
+Reporter = Callable[[FitResult, RunFolder], None]
+
+
+def fit(job: Job, run: RunFolder, dataset: Dataset, report: Reporter, progress: Progress | None = None) -> FitResult:
+    """Do the whole job in a run folder that is held; what an earlier call finished is not done differently.
+
+    report: writes report.html; called last, before the run is done.
+    Raises: BudgetError when nothing is inside the budget; VerificationError when an exported file differs from the
+        model, or a limit does not hold on what ships; and whatever training raises. The folder keeps all that was
+        reached.
+    """
+    progress = progress or SilentProgress()
+    engines, missing = installed_engines(job.engine)
+    choice = _choice(job, run, dataset, progress)
+    chosen_recipe = recipe_of(job, choice.chosen)
+    model = starting_model(choice.chosen, dataset, job.seed)
+    trained = train(model, dataset, chosen_recipe, run, progress)
+    shipped = tuple(_ship(trained.model, dataset, run.path / "exports", engine, progress) for engine in engines)
+    limits = remeasured(job.budget, trained.model, shipped[0])
+    result = FitResult(run.path, dataset, choice, chosen_recipe, trained, shipped, limits, missing)
+    _write_metrics(result, run)
+    report(result, run)
+    for each in shipped:
+        each.verification.require()
+    over = [each for each in limits if not each.met]
+    if over:
+        told = ", ".join(f"{o.word} {quantity(o.word, o.value)} of {quantity(o.word, o.limit)} ({o.how})" for o in over)
+        raise VerificationError(f"{run.path}: measured again, the network is over its budget: {told}.")
+    run.update(state="done", shipped=f"exports/{shipped[0].export.path.name}")
+    return result
+
+
+def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
+    """Read and check the data. Raises: DataError for what cannot be learnt from, naming the files."""
+    progress = progress or SilentProgress()
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if not told:
+            progress.start("looking at every image", total)
+        progress.advance(done - told)
+        told = done
+
+    try:
+        return read_dataset(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
+    finally:
+        progress.finish()
+
+
+def installed_engines(first: ExportEngine) -> tuple[list[ExportEngine], tuple[str, ...]]:
+    """The engines that can be exported to here, `first` in front; and a line for each that is missing.
+
+    Raises: MissingExtraError when `first` is not installed.
+    """
+    order: list[ExportEngine] = [first, *(each for each in ENGINES if each != first)]
+    there, missing = [], []
+    for engine in order:
+        absent = [name for name in ("onnx", *ENGINES[engine]) if importlib.util.find_spec(name) is None]
+        extra = "deploy" if engine == "onnx" or "onnx" in absent else "openvino"
+        error = MissingExtraError(absent[0], extra, f"Exporting to {engine}") if absent else None
+        if error is None:
+            there.append(engine)
+        elif engine == first:
+            raise error
+        else:
+            missing.append(str(error))
+    return there, tuple(missing)
+
+
+def median_side(dataset: Dataset) -> int:
+    """Median shorter side of the training images in pixels, over a spread of at most SIZES_LOOKED_AT."""
+    every = max(1, len(dataset.train) // SIZES_LOOKED_AT)
+    return int(statistics.median(min(image_header(sample.path)[1]) for sample in dataset.train[::every]))
+
+
+def known_networks() -> list[Known]:
+    """The networks whose published weights are installed here."""
+    found = ((name, pretrained(name)) for name in PACKAGES)
+    return [Known(name, families.network(f"tf_{name}"), own.top1) for name, own in found if own is not None]
+
+
+def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> Choice:
+    """Choose once: what `choice.json` says is never chosen again."""
+    if run.record.network is not None:
+        return read_choice(run.path / "choice.json")
+    progress.say("choosing the network")
+    asked = measures(job.engine, job.budget.limits.get("latency"), dataset.classes)
+    told: dict[str, Measure] = {word: _told(word, measure, progress) for word, measure in asked.items()}
+    baselines = [families.network(name) for name in BASELINES]
+    choice = choose(job.budget, len(dataset.classes), median_side(dataset), known_networks(), baselines, told)
+    write_choice(choice, run.path / "choice.json")
+    write_network(choice.chosen.network, run.path / "network.json")
+    run.update(network={"name": choice.chosen.network.name, "weights": choice.chosen.weights or ""})
+    for note in choice.notes:
+        progress.say(note)
+    chosen = choice.chosen
+    progress.say(f"chosen: {chosen.network.name} ({chosen.scaled}): {chosen.reason}")
+    return choice
+
+
+def _told(word: str, measure: Measure, progress: Progress) -> Measure:
+    def measured(network: families.Network) -> float:
+        value = measure(network)
+        progress.say(f"  {network.name} at {min(network.resolution)} px: {word} {quantity(word, value)}")
+        return value
+
+    return measured
+
+
+def recipe_of(job: Job, chosen: Candidate) -> Recipe:
+    """The recipe, with what the job says differently."""
+    made = recipe(job.recipe or ("finetune" if chosen.weights else "small-data"))
+    augmentation = made.augmentation
+    if not job.mirror:
+        augmentation = replace(augmentation, flip=0.0, flip_vertical=0.0)
+    if min(chosen.network.resolution) <= 112:
+        # Small images have no room for a crop that keeps a twelfth of them.
+        augmentation = replace(augmentation, crop_area=(max(0.6, augmentation.crop_area[0]), 1.0))
+    return replace(made, epochs=job.epochs or made.epochs, seed=job.seed, augmentation=augmentation)
+
+
+def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:
+    """The chosen network with the weights it starts from; fresh ones come from the seed."""
+    torch.manual_seed(seed)
+    weights = "pretrained" if chosen.weights else None
+    model = create_model(replace(chosen.network, classes=len(dataset.classes)), weights)
+    small = min(chosen.network.resolution) <= 112
+    model.preprocessing = replace(
+        model.preprocessing, size=chosen.network.resolution, crop=1.0 if small else model.preprocessing.crop
+    )
+    model.card = replace(model.card, classes=dataset.classes)
+    return model
+
+
+def _ship(model: ConvNet, dataset: Dataset, folder: Path, engine: ExportEngine, progress: Progress) -> Shipped:
+    progress.say(f"exporting to {engine}, comparing with the model, measuring in a fresh process")
+    written = export(model, folder / f"model{SUFFIXES[engine]}", engine)
+    samples = (dataset.test or dataset.val) + dataset.train
+    images = torch.stack([load_image(sample.path, model.preprocessing) for sample in samples[:COMPARED]])
+    return Shipped(written, verify(model, written.path, images), measure_fresh(written.path))
+
+
+def remeasured(budget: Budget, model: ConvNet, shipped: Shipped) -> tuple[Limit, ...]:
+    """Every limit again: counts from the trained network, size and latency from the file that ships."""
+    own = cost(model.network, model.preprocessing.size)
+    counts = {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
+    file = shipped.export.path.name
+    values = {word: (float(value), "by arithmetic") for word, value in counts.items()}
+    values["size"] = (float(shipped.export.size_bytes), f"{file} and all that ships with it")
+    values["latency"] = (shipped.latency.upper_quartile_ms / 1e3, f"{file}: {shipped.latency}")
+    return tuple(Limit(word, limit, *values[word]) for word, limit in budget.limits.items())
+
+
+def _write_metrics(result: FitResult, run: RunFolder) -> None:
+    first = result.shipped[0]
+    extra = {
+        "latency_ms": first.latency.median_ms,
+        "size_bytes": first.export.size_bytes,
+        "engine": first.export.engine,
+        "precision": first.export.precision,
+        "max_error": max(each.verification.max_error for each in result.shipped),
+        "budget_met": all(each.met for each in result.limits),
+    }
+    run.write_json("metrics.json", {**result.trained.metrics, **extra})

@@ -1,0 +1,182 @@
+"""A finished job as the plain values that the report shows, and as the lines that a person reads in the terminal."""
+
+from __future__ import annotations
+
+import collections
+from pathlib import Path
+
+import numpy as np
+
+from triscale.data.dataset import Dataset, Sample
+from triscale.fit.choose import Candidate
+from triscale.fit.job import FitResult, Job, Shipped
+from triscale.report import model as page
+from triscale.spec.cost import cost
+from triscale.spec.limits import quantity
+from triscale.training.config import to_table
+from triscale.training.evaluate import Evaluation
+from triscale.training.run import RunFolder, read_log
+
+EXAMPLES = 12  # best and worst images shown
+
+
+def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> page.FitReport:
+    """Everything that `report.html` shows."""
+    trained, chosen = result.trained, result.choice.chosen
+    own = cost(trained.model.network, trained.model.preprocessing.size)
+    best, worst = _examples(result.dataset, trained.evaluation, trained.test is not None)
+    weights = (
+        f"published ImageNet weights of {chosen.weights} ({trained.model.card.origin}, {trained.model.card.licence})"
+        if chosen.weights
+        else "fresh weights: nothing published fits this network"
+    )
+    return page.FitReport(
+        title=run.path.name,
+        folder=str(run.path),
+        command=command,
+        budget=str(job.budget),
+        limits=tuple(page.LimitResult(o.word, o.limit, o.value, o.how, o.met) for o in result.limits),
+        network=trained.model.network,
+        preprocessing=trained.model.preprocessing,
+        weights=weights,
+        choice=f"{chosen.network.name}: {chosen.scaled}. {chosen.reason[:1].upper()}{chosen.reason[1:]}.",
+        candidates=tuple(_candidate(c, c is chosen) for c in (chosen, *result.choice.rejected)),
+        data=_data(result.dataset),
+        curve=_curve(run.path),
+        evaluation=_evaluation(result.dataset, trained.evaluation, "test" if trained.test is not None else "val"),
+        best=best,
+        worst=worst,
+        exports=tuple(_exported(each, each is result.shipped[0]) for each in result.shipped),
+        recipe=_recipe(result),
+        environment=tuple((str(k), str(v)) for k, v in run.record.environment.items()),
+        seconds=trained.seconds,
+        score_name="ImageNet top-1 as published, at the published size",
+        candidates_note=f"Costs are for {len(result.dataset.classes)} classes. A network was measured only where the "
+        f"limits that need no measurement hold.",
+        notes=(
+            *result.choice.notes,
+            *trained.plan.notes,
+            f"it costs {own.macs:,} MACs and has {own.params:,} parameters",
+        ),
+        missing=result.missing,
+    )
+
+
+def lines(result: FitResult) -> list[str]:
+    """What came of it, for a terminal."""
+    chosen, trained = result.choice.chosen, result.trained
+    split = "test" if trained.test is not None else "validation"
+    said = [f"network   {chosen.network.name}: {chosen.scaled}", f"          {chosen.reason}"]
+    for other in result.choice.rejected[:2]:
+        said.append(f"instead of {other.network.name} ({other.scaled}): {other.reason}")
+    shown = trained.evaluation
+    said.append(f"accuracy  {shown.top1:.2%} of {shown.count} {split} images")
+    for each in result.shipped:
+        check = each.verification
+        said.append(
+            f"export    {each.export.path}: largest difference {check.max_error:.1e}, same first class on "
+            f"{check.top1_agreement:.0%} of {check.images} images, {each.latency.median_ms:.2f} ms, "
+            f"{each.export.size_bytes / 1e6:.1f} MB"
+        )
+    for limit in result.limits:
+        state = "met" if limit.met else "NOT MET"
+        value, most = quantity(limit.word, limit.value), quantity(limit.word, limit.limit)
+        said.append(f"budget    {limit.word} {value} of {most}: {state} ({limit.how})")
+    said += [f"missing   {each}" for each in result.missing]
+    said.append(f"report    {result.folder / 'report.html'}")
+    return said
+
+
+def _candidate(candidate: Candidate, chosen: bool) -> page.Candidate:
+    name = candidate.network.name
+    return page.Candidate(name, candidate.scaled, candidate.values, candidate.top1, chosen, candidate.reason)
+
+
+def _data(dataset: Dataset) -> page.DataSummary:
+    counts = [collections.Counter(s.label for s in split) for split in (dataset.train, dataset.val, dataset.test)]
+    classes = tuple(
+        page.ClassCount(name, *(count[label] for count in counts)) for label, name in enumerate(dataset.classes)
+    )
+    return page.DataSummary(
+        str(dataset.root),
+        classes,
+        notes=dataset.notes,
+        skipped=tuple(str(path) for path in dataset.skipped),
+    )
+
+
+def _curve(folder: Path) -> tuple[page.EpochPoint, ...]:
+    points = []
+    for line in read_log(folder):
+        if line.get("event") == "epoch":
+            raw, ema = line.get("raw") or {}, line.get("ema") or {}
+            points.append(
+                page.EpochPoint(
+                    line["epoch"],
+                    line["train"]["loss"],
+                    raw.get("loss"),
+                    raw.get("top1"),
+                    ema.get("top1"),
+                    line.get("learning_rate"),
+                )
+            )
+    return tuple(points)
+
+
+def _evaluation(dataset: Dataset, shown: Evaluation, split: str) -> page.EvaluationSummary:
+    return page.EvaluationSummary(
+        split=split,
+        images=shown.count,
+        top1=shown.top1,
+        top5=shown.top5 if len(dataset.classes) > 5 else None,
+        loss=shown.loss,
+        per_class=tuple(shown.per_class.get(name) for name in dataset.classes),
+        confusion=tuple(tuple(int(n) for n in row) for row in shown.confusion),
+    )
+
+
+def _examples(
+    dataset: Dataset, shown: Evaluation, is_test: bool
+) -> tuple[tuple[page.Example, ...], tuple[page.Example, ...]]:
+    """The surest right answers, and those whose own class got the least."""
+    samples = dataset.test if is_test else dataset.val
+    order = shown.ranked()
+    right = [row for row in order[::-1] if int(shown.probabilities[row].argmax()) == int(shown.labels[row])]
+    best = [_example(dataset, samples, shown, int(row)) for row in right[:EXAMPLES]]
+    worst = [_example(dataset, samples, shown, int(row)) for row in order[:EXAMPLES]]
+    return tuple(best), tuple(worst)
+
+
+def _example(dataset: Dataset, samples: tuple[Sample, ...], shown: Evaluation, row: int) -> page.Example:
+    scores: np.ndarray = shown.probabilities[row]
+    answer, truth = int(scores.argmax()), int(shown.labels[row])
+    path = samples[int(shown.indices[row])].path
+    return page.Example(
+        path, dataset.classes[truth], dataset.classes[answer], float(scores[answer]), float(scores[truth])
+    )
+
+
+def _exported(each: Shipped, ships: bool) -> page.ExportedFile:
+    check = each.verification
+    return page.ExportedFile(
+        file=f"exports/{each.export.path.name}",
+        engine=f"{each.latency.engine} {each.latency.version}",
+        precision=each.export.precision,
+        bytes=each.export.size_bytes,
+        max_error=check.max_error,
+        agreement=check.top1_agreement,
+        images=check.images,
+        tolerance=check.tolerance,
+        verified=check.ok,
+        latency=each.latency.median_ms / 1e3,
+        ships=ships,
+    )
+
+
+def _recipe(result: FitResult) -> tuple[tuple[str, str], ...]:
+    table = to_table(result.recipe)
+    rows = [(name, str(value)) for name, value in table.items() if not isinstance(value, dict)]
+    rows += [(f"augmentation: {name}", str(value)) for name, value in table.get("augmentation", {}).items()]
+    trained = result.trained
+    rows.append(("best weights", f"{trained.source}, epoch {trained.best_epoch} of {trained.epochs}"))
+    return tuple(rows)
