@@ -1,0 +1,69 @@
+"""`triscale predict`: what is on these images?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from triscale.cli.output import print_json
+from triscale.errors import SpecError
+
+
+def predict(
+    model: str,
+    images: Annotated[list[str], Parameter(consume_multiple=True)],
+    /,
+    *,
+    top: int = 5,
+    json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Name what is on images. A file that cannot be read is told at the end (exit 2), after all others were answered.
+
+    Example: triscale predict efficientnet_lite0 photos/*.jpg
+
+    Parameters
+    ----------
+    model
+        a run's folder, a model file, an exported file (.onnx, .xml), or a name with installed weights
+    images
+        files, folders and globs
+    top
+        answers per image, best first
+    json
+        print JSON instead of a table
+    """
+    if top < 1:
+        raise SpecError(f"--top must be at least 1, got {top}.")
+    from triscale.deployment.predictor import Prediction, image_files, open_predictor
+
+    predictor = open_predictor(model)
+    answers: list[Prediction] = []
+    for answer in predictor.predict(image_files(images), top):
+        answers.append(answer)
+        if not json:
+            _print(answer)
+    if json:
+        print_json([_document(answer) for answer in answers])
+    return 2 if any(answer.error for answer in answers) else 0
+
+
+def _print(answer: object) -> None:
+    from triscale.deployment.predictor import Prediction
+
+    assert isinstance(answer, Prediction)
+    if answer.error:
+        print(f"{answer.file}\n  error: {answer.error}")
+        return
+    print(answer.file)
+    for label in answer.labels:
+        print(f"  {label.score:6.1%}  {label.name}")
+
+
+def _document(answer: object) -> dict[str, object]:
+    from triscale.deployment.predictor import Prediction
+
+    assert isinstance(answer, Prediction)
+    if answer.error:
+        return {"file": answer.file, "error": answer.error}
+    return {"file": answer.file, "labels": [{"name": each.name, "score": each.score} for each in answer.labels]}

@@ -1,0 +1,148 @@
+"""From image files to named answers, with whatever holds the network: a run, a model file, an exported file, a name."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from triscale.data.images import is_image_name
+from triscale.data.nearby import nearby
+from triscale.data.transforms import load as load_image
+from triscale.deployment.engine import load_engine
+from triscale.errors import DataError, FileError
+from triscale.models.assembler import ConvNet
+from triscale.models.create import create_model
+from triscale.spec import families
+from triscale.spec.preprocessing import Preprocessing
+from triscale.training.run import read_run
+
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One answer: the class, and its probability in 0..1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was said of one file: `labels`, best first; or `error`, why it could not be read."""
+
+    file: str
+    labels: tuple[Label, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A network that answers. Its preprocessing and class names came with its weights and cannot be others."""
+
+    source: str
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    run: Callable[[np.ndarray], np.ndarray]
+
+    def probabilities(self, paths: Sequence[Path]) -> np.ndarray:
+        """(N, classes) float32 of image files. Raises: DataError for a file that cannot be read."""
+        images = torch.stack([load_image(path, self.preprocessing) for path in paths])
+        return torch.from_numpy(self.run(images.numpy())).softmax(1).numpy()
+
+    def predict(self, paths: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
+        """Answer for each file in order; a file that cannot be read gets an error and stops nobody else.
+
+        top: answers per file, never more than there are classes.
+        """
+        batch: list[tuple[Path, np.ndarray | str]] = []
+        for path in paths:
+            try:
+                batch.append((path, load_image(path, self.preprocessing).numpy()))
+            except DataError as error:
+                batch.append((path, str(error)))
+            if len(batch) == BATCH:
+                yield from self._answers(batch, top)
+                batch = []
+        yield from self._answers(batch, top)
+
+    def _answers(self, batch: list[tuple[Path, np.ndarray | str]], top: int) -> Iterator[Prediction]:
+        images = [image for _, image in batch if not isinstance(image, str)]
+        rows = iter(torch.from_numpy(self.run(np.stack(images))).softmax(1).numpy()) if images else iter(())
+        for path, image in batch:
+            if isinstance(image, str):
+                yield Prediction(str(path), error=image)
+            else:
+                yield Prediction(str(path), self._best(next(rows), top))
+
+    def _best(self, scores: np.ndarray, top: int) -> tuple[Label, ...]:
+        order = np.argsort(-scores, kind="stable")[: max(1, min(top, len(scores)))]
+        return tuple(Label(self._name(int(i)), float(scores[i])) for i in order)
+
+    def _name(self, output: int) -> str:
+        return self.classes[output] if output < len(self.classes) else f"class {output}"
+
+
+def open_predictor(source: str, threads: int | None = None) -> Predictor:
+    """A predictor from a run's folder, a model file (.safetensors), an exported file (.onnx, .xml), or a name.
+
+    A name takes the weights that an installed package carries: "efficientnet_lite0".
+    Raises: FileError, RunError, WeightsError or SpecError saying what is wrong with the source.
+    """
+    path = Path(source)
+    if path.is_dir():
+        path = shipped_file(path)
+    elif not path.suffix and not path.exists() and os.sep not in source:
+        return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
+    if not path.exists():
+        raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
+    engine = load_engine(path, threads)
+    return Predictor(str(path), engine.preprocessing, engine.classes, engine.run)
+
+
+def shipped_file(folder: Path) -> Path:
+    """The file of a run that is to be used. Raises: RunError for a folder that is no run; FileError while it has none."""
+    record = read_run(folder)
+    if record.shipped is None or not (folder / record.shipped).exists():
+        raise FileError(f"{folder}: this run has no model yet (its state is {record.state}); let it finish first.")
+    return folder / record.shipped
+
+
+def _of_model(source: str, model: ConvNet) -> Predictor:
+    model.fixed(model.preprocessing.size)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model(torch.from_numpy(images)).numpy()
+
+    return Predictor(source, model.preprocessing, model.card.classes, run)
+
+
+def image_files(arguments: Sequence[str]) -> list[Path]:
+    """Files, the images in folders (and below them), and what globs match; in order, each once.
+
+    Raises: DataError for an argument that is nothing, or a folder without images.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and is_image_name(p))
+            if not inside:
+                raise DataError(f"{path}: no images in this folder; give image files, or a folder that has some.")
+            found.update(dict.fromkeys(inside))
+        elif path.exists() or not glob.has_magic(argument):
+            found[path] = None
+        else:
+            # Path.glob takes no absolute pattern.
+            matches = [Path(each) for each in sorted(glob.glob(argument, recursive=True))]  # noqa: PTH207
+            if not matches:
+                raise DataError(f"{argument}: matches no file.")
+            found.update(dict.fromkeys(match for match in matches if match.is_file()))
+    return list(found)
