@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from triscale.errors import SpecError
+from triscale.spec.checks import LARGEST_KERNEL, positive, shown, whole
 from triscale.spec.rounding import Rounding
 
 Kind = Literal["mbconv", "fused", "separable", "bottleneck", "basic", "shuffle", "xception"]
@@ -32,8 +33,10 @@ class Squeeze:
     activation: Activation | None = None
 
     def __post_init__(self) -> None:
-        if self.ratio <= 0 or self.divisor < 1 or (self.channels is not None and self.channels < 1):
-            raise SpecError(f"Squeeze needs ratio > 0, divisor >= 1 and channels >= 1, got {self}.")
+        positive("Squeeze.ratio", self.ratio)
+        whole("Squeeze.divisor", self.divisor)
+        if self.channels is not None:
+            whole("Squeeze.channels", self.channels)
         _one_of("Squeeze.of", self.of, Relative)
         _one_of("Squeeze.gate", self.gate, Activation)
         if self.activation is not None:
@@ -78,24 +81,35 @@ class Block:
     def __post_init__(self) -> None:
         _one_of("Block.kind", self.kind, Kind)
         _one_of("Block.activation", self.activation, Activation)
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise SpecError(
-                f"Block.kernel must be odd so that padding is symmetric, got kernel={self.kernel}; "
-                f"try {max(1, self.kernel - 1)} or {self.kernel + 1}."
-            )
-        for name in ("channels", "stride"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"Block.{name} must be at least 1, got {getattr(self, name)}.")
-        if self.expand <= 0 or (self.hidden is not None and self.hidden < 1):
-            raise SpecError(
-                f"Block.expand and hidden must be positive, got expand={self.expand}, hidden={self.hidden}."
-            )
+        whole("Block.channels", self.channels)
+        odd_kernel("Block.kernel", self.kernel)
+        whole("Block.stride", self.stride, LARGEST_KERNEL)
+        positive("Block.expand", self.expand)
+        if self.hidden is not None:
+            whole("Block.hidden", self.hidden)
         if self.relative_to not in ("input", "output"):
             raise SpecError(f'Block.relative_to must be "input" or "output", got {self.relative_to!r}.')
         if self.squeeze is not None and not self.takes_squeeze():
             raise SpecError(
                 f"a {self.kind} block with expand={self.expand} has no place for squeeze-excite; "
                 f"set squeeze=None, or expand above 1."
+            )
+
+    def splits(self) -> bool:
+        """Whether half of the channels pass by (ShuffleNetV2's units), which not every width allows."""
+        return self.kind in ("shuffle", "xception")
+
+    def require_input(self, in_channels: int) -> None:
+        """Raise SpecError where a unit that splits its channels cannot take these."""
+        if self.splits() and self.stride == 1 and (in_channels % 2 or in_channels != self.channels):
+            raise SpecError(
+                f"a {self.kind} block at stride 1 passes half of its channels by, so it needs an even number and as "
+                f"many out as in; got {in_channels} in and {self.channels} out."
+            )
+        if self.splits() and self.stride > 1 and in_channels >= self.channels:
+            raise SpecError(
+                f"a {self.kind} block with a stride keeps its {in_channels} input channels beside what it makes, so it "
+                f"needs more than that out; got {self.channels}."
             )
 
     def takes_squeeze(self) -> bool:
@@ -128,6 +142,15 @@ class Block:
         return summed and self.skip and self.stride == 1 and in_channels == self.channels
 
 
+def odd_kernel(name: str, value: int) -> None:
+    """Raise SpecError unless `value` can be the side of a convolution whose padding is symmetric."""
+    whole(name, value, LARGEST_KERNEL)
+    if value % 2 == 0:
+        raise SpecError(
+            f"{name} must be odd so that padding is symmetric, got kernel={value}; try {value - 1} or {value + 1}."
+        )
+
+
 def _one_of(name: str, value: str, allowed: object) -> None:
     if value not in get_args(allowed):
-        raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {value!r}.")
+        raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {shown(value)}.")

@@ -6,7 +6,8 @@ once (`_stage_part`, cached) and a network at any resolution is a handful of mul
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -66,24 +67,29 @@ def cost(network: Network, size: int | tuple[int, int] | None = None) -> Cost:
     height, width = size
     params, macs, activations, peak = 0, 0, 0, 0
     pixels = height * width
-    for stride, (own, a, b, c, d, e, f, lives) in _parts(network):
-        read = pixels
-        if stride != 1:
+    for stride, (own, a, b, c, d, e, f, (x, y, z), lives) in _parts(network):
+        params += own
+        if stride == 1:  # as many pixels are read as written, so the terms of the read ones are zero
+            macs += b * pixels + c
+            activations += e * pixels + f
+            if y * pixels + z > peak:
+                peak = max(peak, *[h * pixels + i for _, h, i in lives])
+        else:
+            read = pixels
             height, width = -(-height // stride), -(-width // stride)
             pixels = height * width
-        params += own
-        macs += a * read + b * pixels + c
-        activations += d * read + e * pixels + f
-        for g, h, i in lives:
-            alive = g * read + h * pixels + i
-            if alive > peak:
-                peak = alive
+            macs += a * read + b * pixels + c
+            activations += d * read + e * pixels + f
+            if x * read + y * pixels + z > peak:
+                peak = max(peak, *[g * read + h * pixels + i for g, h, i in lives])
     return Cost(params, macs, activations, BYTES * (params + peak), size, network)
 
 
 # Of one part of a network: parameters, then MACs and activations as coefficients of (pixels read, pixels written, 1),
-# then the elements alive during those operations that can be the peak.
-_Part = tuple[int, int, int, int, int, int, int, tuple[Terms, ...]]
+# then the elements alive during those operations that can be the peak, behind a bound on all of them.
+_Part = tuple[int, int, int, int, int, int, int, Terms, tuple[Terms, ...]]
+
+MANY = 256  # operations of one part beyond which none is worth sorting out
 
 
 def _parts(network: Network) -> list[tuple[int, _Part]]:
@@ -103,32 +109,36 @@ def _parts(network: Network) -> list[tuple[int, _Part]]:
     return parts
 
 
-def _merge(operations: tuple[Operation, ...]) -> _Part:
-    return (
-        sum(o.params for o in operations),
-        *plus(*(o.macs for o in operations)),
-        *plus(*(o.activations for o in operations)),
-        _undominated({o.live for o in operations}),
-    )
+def _merge(operations: Iterable[Operation]) -> _Part:
+    steps = tuple(operations)
+    macs, activations = plus(*(o.macs for o in steps)), plus(*(o.activations for o in steps))
+    return sum(o.params for o in steps), *macs, *activations, *_peaks({o.live for o in steps})
 
 
 @lru_cache(maxsize=1 << 16)
 def _stage_part(each: Stage, in_channels: int) -> _Part:
-    operations = list(block_operations(each.blocks[0], in_channels))
-    if each.stride == 1:
-        operations = [_at_output(o) for o in operations]
-    inner: dict[Block, tuple[Operation, ...]] = {}
-    for block in each.blocks[1:]:
-        if block not in inner:
-            inner[block] = tuple(_at_output(o) for o in block_operations(block, each.channels))
-        operations += inner[block]
-    return _merge(tuple(operations))
+    total, lives = [0] * 7, set()
+    parts = [(_block_part(each.blocks[0], in_channels), 1)]
+    parts += [(_block_part(block, each.channels), times) for block, times in Counter(each.blocks[1:]).items()]
+    for (*numbers, _, live), times in parts:
+        total = [sum_so_far + times * number for sum_so_far, number in zip(total, numbers, strict=True)]
+        lives.update(live)
+    own, a, b, c, d, e, f = total
+    return own, a, b, c, d, e, f, *_peaks(lives)
+
+
+@lru_cache(maxsize=1 << 16)
+def _block_part(block: Block, in_channels: int) -> _Part:
+    operations = block_operations(block, in_channels)
+    return _merge(operations if block.stride > 1 else map(_at_output, operations))
 
 
 @lru_cache(maxsize=1 << 12)
 def _stem_part(stem: Stem, in_channels: int, pool: bool) -> _Part:
     convolution, *pooling = stem_operations(stem, in_channels)
-    return _merge(tuple(pooling) if pool else (convolution,))
+    if pool:
+        return _merge(pooling)
+    return _merge([convolution] if stem.stride > 1 else [_at_output(convolution)])
 
 
 @lru_cache(maxsize=1 << 12)
@@ -147,20 +157,22 @@ def _at_output(operation: Operation) -> Operation:
     )
 
 
-def _undominated(lives: set[Terms]) -> tuple[Terms, ...]:
-    """Only the operations that can be the peak at some size.
+def _peaks(lives: set[Terms]) -> tuple[Terms, tuple[Terms, ...]]:
+    """A bound on all of `lives`, and those that can be the peak at some size.
 
     Pixels read r >= pixels written w >= 1, and a r + b w + c = a (r - w) + (a + b) (w - 1) + (a + b + c): an operation
     that is smaller in all three of these coefficients is never the peak.
     """
+    bound = (max(a for a, _, _ in lives), max(b for _, b, _ in lives), max(c for _, _, c in lives))
+    if len(lives) > MANY:
+        return bound, tuple(lives)
+    corners = {terms: (terms[0], terms[0] + terms[1], sum(terms)) for terms in lives}
 
-    def corners(t: Terms) -> Terms:
-        return t[0], t[0] + t[1], t[0] + t[1] + t[2]
+    def exceeded(terms: Terms) -> bool:
+        x, y, z = corners[terms]
+        return any(u >= x and v >= y and w >= z and other != terms for other, (u, v, w) in corners.items())
 
-    def exceeded(x: Terms) -> bool:
-        return any(y != x and all(m >= n for m, n in zip(corners(y), corners(x), strict=True)) for y in lives)
-
-    return tuple(sorted(x for x in lives if not exceeded(x)))
+    return bound, tuple(sorted(terms for terms in lives if not exceeded(terms)))
 
 
 def _layers(network: Network, size: Size) -> Iterator[LayerCost]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -14,6 +17,7 @@ from triscale import atomic
 from triscale.errors import FileError, SpecError
 from triscale.spec.block import Block, Squeeze
 from triscale.spec.card import ModelCard
+from triscale.spec.checks import MOST_BLOCKS, shown
 from triscale.spec.network import Head, Network, Numerics, Stage, Stem
 from triscale.spec.preprocessing import Preprocessing
 from triscale.spec.rounding import Rounding
@@ -40,7 +44,7 @@ def read_network(path: str | Path) -> Network:
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise FileError(f'{path}: expected a network file ("format": "{FORMAT}"); write one with `triscale scale`.')
-    if document.get("version") != VERSION:
+    if document.get("version") is True or document.get("version") != VERSION:
         raise FileError(
             f"{path}: is of format version {document.get('version')!r}, this triscale reads {VERSION}; "
             f"use the triscale that wrote it, or a newer one."
@@ -52,13 +56,13 @@ def read_network(path: str | Path) -> Network:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file of bounded size. Raises: FileError saying why not."""
+    """Parse a JSON file of bounded size, strictly: no key twice, no NaN. Raises: FileError saying why not."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise FileError(
-                f"{path}: has {path.stat().st_size:,} bytes, more than the {LARGEST_FILE:,} of a network file."
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise FileError(f"{path}: has more than the {LARGEST_FILE:,} bytes of the largest network file.")
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except FileNotFoundError:
         near = difflib.get_close_matches(path.name, _names(path.parent), n=2, cutoff=0.4)
         hint = f"; nearby: {', '.join(near)}" if near else ""
@@ -67,6 +71,18 @@ def read_json(path: Path) -> Any:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: is not JSON ({error}).") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"key {shown(twice)} is given twice")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def network_to_dict(net: Network) -> dict[str, Any]:
@@ -84,7 +100,16 @@ def network_from_dict(values: object) -> Network:
     given = _keys(Network, values, "network")
     if not isinstance(given.get("stages"), list):
         raise SpecError("network.stages must be a list of stages.")
-    given["stages"] = tuple(_stage_from_dict(each, f"network.stages[{i}]") for i, each in enumerate(given["stages"]))
+    stages: list[Stage] = []
+    blocks = 0
+    for index, each in enumerate(given["stages"]):
+        stages.append(_stage_from_dict(each, f"network.stages[{index}]"))
+        blocks += len(stages[-1].blocks)
+        if blocks > MOST_BLOCKS:
+            raise SpecError(
+                f"network.stages[{index}]: there the network exceeds the {MOST_BLOCKS:,} blocks it may have."
+            )
+    given["stages"] = tuple(stages)
     for part in ("stem", "head", "numerics", "rounding"):
         if given.get(part) is not None:
             given[part] = from_dict(_PARTS[part], given[part], f"network.{part}")
@@ -124,7 +149,7 @@ def from_dict(kind: type[_T], values: object, where: str) -> _T:
 
 def _construct(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     converted = {}
-    types = get_type_hints(kind)
+    types = _types(kind)
     for name, value in values.items():
         if dataclasses.is_dataclass(value) or name == "stages":
             converted[name] = value
@@ -132,11 +157,28 @@ def _construct(kind: type[_T], values: dict[str, Any], where: str) -> _T:
         try:
             converted[name] = msgspec.convert(value, types[name], strict=True)
         except msgspec.ValidationError as error:
-            raise SpecError(f"{where}.{name}: {error}; got {value!r}.") from None
+            raise SpecError(f"{where}.{name}: {_expected(error, types[name])}; got {shown(value)}.") from None
     missing = [f.name for f in _fields(kind) if f.name not in converted and not _has_default(f)]
     if missing:
         raise SpecError(f"{where}: {', '.join(missing)} is missing.")
-    return kind(**converted)
+    return _made(where, kind, **converted)
+
+
+def _made(where: str, kind: Callable[..., _T], *values: Any, **named: Any) -> _T:
+    try:
+        return kind(*values, **named)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _expected(error: msgspec.ValidationError, wanted: Any) -> str:
+    choices = [each for each in get_args(wanted) if isinstance(each, str)]
+    return f"expected one of {', '.join(choices)}" if choices else str(error)
 
 
 def _fields(kind: Any) -> list[dataclasses.Field[Any]]:
@@ -153,9 +195,9 @@ def _keys(kind: type, values: object, where: str) -> dict[str, Any]:
     known = [f.name for f in _fields(kind)]
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
+            near = difflib.get_close_matches(str(key)[:80], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
-            raise SpecError(f"{where} has an unknown key {key!r}; {hint}")
+            raise SpecError(f"{where} has an unknown key {shown(key)}; {hint}")
     return dict(values)
 
 
@@ -176,19 +218,21 @@ def _stage_from_dict(values: object, where: str) -> Stage:
     unknown = set(values) - {"block", "repeats", "blocks", "deepen"}
     if unknown or ("block" in values) == ("blocks" in values):
         raise SpecError(
-            f'{where} must have either "block" and "repeats" or "blocks", and may have "deepen"; got {sorted(values)}.'
+            f'{where} must have either "block" and "repeats" or "blocks", and may have "deepen"; got {shown(sorted(values))}.'
         )
     deepen, repeats = values.get("deepen", True), values.get("repeats", 1)
-    if not isinstance(deepen, bool) or not isinstance(repeats, int) or not 1 <= repeats <= 10_000:
+    if not isinstance(deepen, bool) or type(repeats) is not int or not 1 <= repeats <= MOST_BLOCKS:
         raise SpecError(
-            f"{where}: deepen must be true or false and repeats in 1..10000, got {deepen!r} and {repeats!r}."
+            f"{where}: deepen must be true or false and repeats in 1..{MOST_BLOCKS:,}, "
+            f"got {shown(deepen)} and {shown(repeats)}."
         )
     if "block" in values:
         block = _block_from_dict(values["block"], f"{where}.block")
-        return Stage((block, *[dataclasses.replace(block, stride=1)] * (repeats - 1)), deepen)
-    if not isinstance(values["blocks"], list):
-        raise SpecError(f"{where}.blocks must be a list.")
-    return Stage(tuple(_block_from_dict(b, f"{where}.blocks[{i}]") for i, b in enumerate(values["blocks"])), deepen)
+        return _made(where, Stage, (block, *[dataclasses.replace(block, stride=1)] * (repeats - 1)), deepen)
+    if not isinstance(values["blocks"], list) or len(values["blocks"]) > MOST_BLOCKS:
+        raise SpecError(f"{where}.blocks must be a list of at most {MOST_BLOCKS:,} blocks.")
+    blocks = tuple(_block_from_dict(b, f"{where}.blocks[{i}]") for i, b in enumerate(values["blocks"]))
+    return _made(where, Stage, blocks, deepen)
 
 
 def _block_from_dict(values: object, where: str) -> Block:
@@ -216,7 +260,7 @@ def _plain(value: Any) -> Any:
 
 def _sizes(value: object, where: str) -> tuple[int, int]:
     if not (isinstance(value, list) and len(value) == 2 and all(isinstance(n, int) for n in value)):
-        raise SpecError(f"{where} must be [height, width], got {value!r}.")
+        raise SpecError(f"{where} must be [height, width], got {shown(value)}.")
     return value[0], value[1]
 
 

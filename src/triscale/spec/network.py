@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from triscale.errors import SpecError
-from triscale.spec.block import Activation, Block
+from triscale.spec.block import Activation, Block, odd_kernel
+from triscale.spec.checks import LARGEST, LARGEST_KERNEL, MOST_BLOCKS, positive, shown, whole
 from triscale.spec.rounding import Rounding, round_repeats
 
 Size = tuple[int, int]
@@ -32,8 +33,8 @@ class Numerics:
     def __post_init__(self) -> None:
         if self.padding not in ("same", "symmetric"):
             raise SpecError(f'Numerics.padding must be "same" or "symmetric", got {self.padding!r}.')
-        if self.eps <= 0 or not 0 < self.momentum <= 1:
-            raise SpecError(f"Numerics needs eps > 0 and momentum in 0..1, got {self}.")
+        positive("Numerics.eps", self.eps, 1.0)
+        positive("Numerics.momentum", self.momentum, 1.0)
 
 
 SYMMETRIC = Numerics()
@@ -56,8 +57,9 @@ class Stem:
     scaled: bool = True
 
     def __post_init__(self) -> None:
-        if self.channels < 1 or self.stride < 1 or self.kernel < 1 or self.kernel % 2 == 0:
-            raise SpecError(f"Stem needs channels and stride >= 1 and an odd kernel, got {self}.")
+        whole("Stem.channels", self.channels)
+        whole("Stem.stride", self.stride, LARGEST_KERNEL)
+        odd_kernel("Stem.kernel", self.kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,10 @@ class Head:
     scaling: HeadScaling = "full"
 
     def __post_init__(self) -> None:
-        if any(c is not None and c < 1 for c in (self.channels, self.linear)):
-            raise SpecError(f"Head.channels and linear must be at least 1, got {self.channels} and {self.linear}.")
+        if self.channels is not None:
+            whole("Head.channels", self.channels)
+        if self.linear is not None:
+            whole("Head.linear", self.linear)
         if not 0 <= self.dropout < 1:
             raise SpecError(f"Head.dropout must be in 0..1, got {self.dropout}.")
         if self.scaling not in ("full", "fixed", "grow"):
@@ -94,6 +98,8 @@ class Stage:
     blocks: tuple[Block, ...]
     deepen: bool = True
     _hash: int = field(init=False, repr=False)
+    _splits: bool = field(init=False, repr=False)
+    _explicit: tuple[int | None, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
@@ -109,8 +115,10 @@ class Stage:
                     f"all blocks of a Stage share an output width; block 0 has {self.channels} channels, "
                     f"block {index} has {block.channels}."
                 )
-        # Searches look stages up in caches tens of thousands of times a second: hash once.
+        # Searches scale and look up stages tens of thousands of times a second: what that needs is worked out once.
         object.__setattr__(self, "_hash", hash((self.blocks, self.deepen)))
+        object.__setattr__(self, "_explicit", _explicit_widths(self.blocks))
+        object.__setattr__(self, "_splits", any(block.splits() for block in self.blocks))
 
     def __hash__(self) -> int:
         return self._hash
@@ -142,11 +150,22 @@ class Stage:
         """By how much the stage shrinks its input."""
         return self.blocks[0].stride
 
+    def require_input(self, in_channels: int) -> None:
+        """Raise SpecError where a block cannot take the channels that reach it."""
+        for block in self.blocks:
+            block.require_input(in_channels)
+            in_channels = block.channels
+
+
+def _explicit_widths(blocks: tuple[Block, ...]) -> tuple[int | None, ...]:
+    """Hidden and squeeze channels of every block that has any of its own; empty where none has."""
+    widths = tuple(c for b in blocks for c in (b.hidden, b.squeeze.channels if b.squeeze else None))
+    return widths if any(c is not None for c in widths) else ()
+
 
 def stage(block: Block, repeats: int = 1, *, deepen: bool = True) -> Stage:
     """A uniform stage in one line: `block`, then `repeats - 1` copies of it at stride 1."""
-    if repeats < 1:
-        raise SpecError(f"stage(repeats=...) must be at least 1, got {repeats}.")
+    whole("stage(repeats=...)", repeats, MOST_BLOCKS)
     return Stage((block, *[replace(block, stride=1)] * (repeats - 1)), deepen)
 
 
@@ -187,11 +206,18 @@ class Network:
         object.__setattr__(self, "resolution", as_size(self.resolution))
         if not self.stages:
             raise SpecError(f"Network {self.name!r} has no stages; it needs at least one.")
-        for name in ("classes", "in_channels"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"Network.{name} must be at least 1, got {getattr(self, name)}.")
+        whole("Network.classes", self.classes)
+        whole("Network.in_channels", self.in_channels)
         if not 0 <= self.drop_connect < 1:
             raise SpecError(f"Network.drop_connect must be in 0..1, got {self.drop_connect}.")
+        blocks, channels = 0, self.stem.channels
+        for each in self.stages:
+            if each._splits:
+                each.require_input(channels)
+            blocks += len(each.blocks)
+            channels = each.blocks[0].channels
+        if blocks > MOST_BLOCKS:
+            raise SpecError(f"Network {self.name!r} has {blocks:,} blocks; {MOST_BLOCKS:,} are the most.")
 
     def __str__(self) -> str:
         blocks = sum(len(each.blocks) for each in self.stages)
@@ -225,10 +251,12 @@ class Network:
 
 def as_size(size: int | tuple[int, int] | list[int]) -> Size:
     """(H, W) from one number for a square, or from a pair; SpecError for anything else."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in pair):
-        raise SpecError(f"a size is a positive number of pixels or a pair (height, width), got {size!r}.")
-    return pair
+    height, width = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+    if type(height) is int and type(width) is int and 0 < height <= LARGEST and 0 < width <= LARGEST:
+        return height, width
+    raise SpecError(
+        f"a size is a number of pixels in 1..{LARGEST:,} or a pair (height, width) of them, got {shown(size)}."
+    )
 
 
 def shrink(size: Size, stride: int) -> Size:
@@ -242,22 +270,21 @@ def scaled_stage(each: Stage, depth: float, width: float, rounding: Rounding) ->
     Different multipliers often round to the same stage; it is then the same object, so that searches stay fast.
     """
     length = round_repeats(len(each.blocks), depth) if each.deepen else len(each.blocks)
-    explicit = _explicit_widths(each)
-    inner = tuple(None if c is None else rounding.channels(c, width) for c in explicit)
-    return _resized_stage(each, length, rounding.channels(each.channels, width), inner)
-
-
-@lru_cache(maxsize=1 << 14)
-def _explicit_widths(each: Stage) -> tuple[int | None, ...]:
-    """Hidden and squeeze channels of every block that has any of its own; empty for a stage that has none."""
-    widths = tuple(c for b in each.blocks for c in (b.hidden, b.squeeze.channels if b.squeeze else None))
-    return widths if any(c is not None for c in widths) else ()
+    if length > MOST_BLOCKS:
+        raise SpecError(f"depth={depth:.4g} makes a stage of {length:,} blocks, more than {MOST_BLOCKS:,}.")
+    inner = each._explicit
+    if inner:
+        inner = tuple(None if c is None else rounding.channels(c, width) for c in inner)
+    return _resized_stage(each, length, rounding.channels(each.blocks[0].channels, width), inner)
 
 
 @lru_cache(maxsize=1 << 16)
 def _resized_stage(each: Stage, length: int, channels: int, inner: tuple[int | None, ...]) -> Stage:
-    blocks = []
+    blocks: list[Block] = []
     for index, block in enumerate(each.blocks):
+        if index and block is each.blocks[index - 1]:
+            blocks.append(blocks[-1])
+            continue
         hidden, squeezed = inner[2 * index : 2 * index + 2] or (None, None)
         squeeze = block.squeeze
         if squeeze is not None and squeezed is not None:

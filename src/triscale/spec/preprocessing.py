@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,9 +42,10 @@ class Preprocessing:
             object.__setattr__(self, "train_size", as_size(self.train_size))
         object.__setattr__(self, "mean", tuple(self.mean))
         object.__setattr__(self, "std", tuple(self.std))
-        if len(self.mean) != len(self.std) or any(s <= 0 for s in self.std):
+        finite = all(map(math.isfinite, (*self.mean, *self.std)))
+        if not self.mean or len(self.mean) != len(self.std) or not finite or min(self.std) <= 0:
             raise SpecError(
-                f"Preprocessing.mean and std must be equally long and std positive, got {self.mean}, {self.std}."
+                f"Preprocessing.mean and std must be finite, as many, and std positive, got {self.mean}, {self.std}."
             )
         if self.interpolation not in ("nearest", "bilinear", "bicubic"):
             raise SpecError(
@@ -53,6 +55,8 @@ class Preprocessing:
             raise SpecError(f"Preprocessing.fit must be crop, squash or letterbox, got {self.fit!r}.")
         if not 0 < self.crop <= 1:
             raise SpecError(f"Preprocessing.crop must be in 0..1, got {self.crop}.")
+        if self.fill is not None and not 0 <= self.fill <= 1:
+            raise SpecError(f"Preprocessing.fill must be in 0..1, got {self.fill}.")
 
     @property
     def channels(self) -> int:

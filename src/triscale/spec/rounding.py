@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from triscale.errors import SpecError
+from triscale.spec.checks import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class Rounding:
     floor: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.divisor < 1 or self.minimum < 1 or not 0 <= self.floor <= 1:
-            raise SpecError(f"Rounding needs divisor >= 1, minimum >= 1 and floor in 0..1, got {self}.")
+        whole("Rounding.divisor", self.divisor)
+        whole("Rounding.minimum", self.minimum)
+        if not 0 <= self.floor <= 1:
+            raise SpecError(f"Rounding.floor must be in 0..1, got {self.floor}.")
 
     def channels(self, base: int, width: float) -> int:
         """`base` channels scaled by `width` and rounded; a width of 1 changes nothing."""
@@ -32,8 +35,11 @@ class Rounding:
 
     def nearest(self, exact: float) -> int:
         """The multiple that stands for `exact` channels."""
-        rounded = max(self.minimum, int(exact + self.divisor / 2) // self.divisor * self.divisor)
-        return rounded + self.divisor if rounded < self.floor * exact else rounded
+        divisor = self.divisor
+        rounded = int(exact + divisor / 2) // divisor * divisor
+        if rounded < self.minimum:
+            rounded = self.minimum
+        return rounded + divisor if rounded < self.floor * exact else rounded
 
 
 def round_repeats(repeats: int, depth: float) -> int:
@@ -41,4 +47,5 @@ def round_repeats(repeats: int, depth: float) -> int:
 
     A product that is whole up to rounding error counts as whole: 5 x 1.4 is 7 blocks, not 8.
     """
-    return max(1, math.ceil(depth * repeats - 1e-9))
+    scaled = math.ceil(depth * repeats - 1e-9)
+    return scaled if scaled > 1 else 1
