@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -174,12 +175,16 @@ class Batches:
         if image is None:
             path = self.samples[index].path
             image = open_image(path, at_least)
-            if self._kept.left > 0:
-                kind, (height, width) = image_header(path)
-                # below this a JPEG is decoded at full size whatever the crop: to halve it takes four times the target
-                if kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4:
-                    self._kept.add(index, image)
+            if self._is_always_whole(path, image):
+                self._kept.add(index, image)
         return image
+
+    def _is_always_whole(self, path: Path, image: Image.Image) -> bool:
+        """Whether the file is decoded at full size whatever the crop: to halve a JPEG takes four times the target."""
+        if self._kept.left <= 0 or min(image.height / self.size[0], image.width / self.size[1]) < 2:
+            return self._kept.left > 0  # so small that it cannot have been halved
+        kind, (height, width) = image_header(path)
+        return kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4
 
 
 class _Coming(NamedTuple):

@@ -6,6 +6,7 @@ written as crop=224/256 and gives the same region, without the detour through wh
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 
@@ -87,13 +88,18 @@ def normalise(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Bytes to (x / 255 - mean) / std. Returns: (H, W, C) float32."""
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
-    # one long row per line of the image is several times faster than broadcasting over 3 channels
-    std = np.array(preprocessing.std)
-    scale = np.tile(1 / (255 * std), width).astype(np.float32)
-    shift = np.tile(np.array(preprocessing.mean) / std, width).astype(np.float32)
+    scale, shift = _rows(preprocessing.mean, preprocessing.std, width)
     values = np.multiply(pixels.reshape(height, -1), scale)
     values -= shift
     return values.reshape(height, width, -1)
+
+
+@functools.lru_cache(maxsize=32)
+def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift for a whole line of an image: several times faster than broadcasting over 3 channels."""
+    scale = np.tile(1 / (255 * np.array(std)), width).astype(np.float32)
+    shift = np.tile(np.array(mean) / np.array(std), width).astype(np.float32)
+    return scale, shift
 
 
 def _letterboxed(image: Image.Image, preprocessing: Preprocessing, size: Size) -> np.ndarray:
