@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import time
 import zlib
@@ -119,10 +120,13 @@ def _write_openvino(graph: onnx.ModelProto, described: Metadata, path: Path) -> 
             why = " ".join(str(error).split())[-120:]
             raise FileError(f"{path}: cannot be written whole ({why}); is the disk full?") from error
         text = made.read_text(encoding="utf-8")
-        before, after = (_checksum_field(value) for value in (0, checksum))
+        made.write_text(text.replace(_checksum_field(0), _checksum_field(checksum)), encoding="utf-8")
+        for file in (made, weights):
+            with file.open("rb+") as handle:
+                os.fsync(handle.fileno())
         path.unlink(missing_ok=True)
-        atomic.write_bytes(path.with_suffix(".bin"), weights.read_bytes())
-        atomic.write_text(path, text.replace(before, after))
+        weights.replace(path.with_suffix(".bin"))
+        made.replace(path)
 
 
 def _checksum_field(value: int) -> str:
@@ -132,7 +136,7 @@ def _checksum_field(value: int) -> str:
 
 @contextlib.contextmanager
 def _folder_beside(path: Path) -> Generator[Path]:
-    folder = path.with_name(f".{path.name}.part")
+    folder = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder

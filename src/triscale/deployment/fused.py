@@ -68,8 +68,9 @@ class FusedConv(nn.Module):
         top, left, bottom, right = pads
         if bottom < top or right < left:
             raise SpecError(f"a convolution cannot be padded more before than after the image, got pads={pads}.")
-        extended = F.pad(weight, (right - left, 0, bottom - top, 0)).contiguous()
-        self.weight = nn.Parameter(extended, requires_grad=False)
+        if bottom > top or right > left:
+            weight = F.pad(weight, (right - left, 0, bottom - top, 0))
+        self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.stride, self.pads, self.groups, self.activation = stride, pads, groups, activation
         self.padding = (bottom, right)

@@ -70,7 +70,7 @@ def measure(path: str | Path, threads: int | None = None, precision: Precision =
 
 def measure_engine(engine: Engine, runs: int = RUNS) -> Latency:
     """Time a loaded engine at batch 1."""
-    image = np.random.default_rng(0).standard_normal((1, *engine.input_shape), dtype=np.float32)
+    image = random_image(engine)
     measurements = []
     for number in range(MEASUREMENTS):
         if number:
@@ -81,9 +81,14 @@ def measure_engine(engine: Engine, runs: int = RUNS) -> Latency:
     )
 
 
-def median_ms(call: Callable[[], object], runs: int = RUNS) -> float:
+def random_image(engine: Engine) -> np.ndarray:
+    """A batch of one as a photograph would be after preprocessing: (1, C, H, W), mean 0 and deviation 1."""
+    return np.random.default_rng(0).standard_normal((1, *engine.input_shape), dtype=np.float32)
+
+
+def median_ms(call: Callable[[], object], runs: int = RUNS, warm_up: int = WARM_UP) -> float:
     """Median milliseconds of `runs` calls, after a warm-up."""
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         call()
     times = []
     for _ in range(runs):
