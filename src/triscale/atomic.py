@@ -16,6 +16,7 @@ _WHY = {
     errno.EFBIG: "the file would exceed the size limit; raise it (ulimit -f) and run the same command again",
     errno.EACCES: "no permission to write there; choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
 }
 

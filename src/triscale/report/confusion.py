@@ -46,7 +46,7 @@ def matrix(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     labels = [shorten(name, 18) for name in names]
     left = 12 + 6.4 * max(map(len, labels))
     top, side = 34.0, cell * len(names)
-    width, height = left + side + 12, top + side + left + 6
+    width, height = max(left + side + 12, left + 290), top + side + left + 6
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="confusion" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" role="img" color="#1b2733" fill="currentColor" '

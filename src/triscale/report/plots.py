@@ -70,7 +70,7 @@ def curves(points: Sequence[EpochPoint]) -> str:
         return ""
     panels = (
         ("loss", (("training", "train_loss", BLUE, "-"), ("validation", "val_loss", VERMILLION, "--"))),
-        ("top-1", (("weights", "top1", BLUE, "-"), ("averaged weights", "top1_ema", GREEN, "--"))),
+        ("top-1", (("raw weights", "top1", BLUE, "-"), ("averaged weights", "top1_ema", GREEN, "--"))),
         ("learning rate", (("", "learning_rate", GREY, "-"),)),
     )
     shown = [panel for panel in panels if any(_series(points, field)[0] for _, field, _, _ in panel[1])]

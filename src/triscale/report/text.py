@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import unicodedata
 
+KEPT = "\n\t\u200c\u200d"  # line breaks of programs, and what joins letters and emoji
+NARROW = "\u00a0"  # a space at which no line breaks
+
 
 def escape(text: object) -> str:
     """`text` for HTML and SVG, as content or between quotes.
@@ -17,13 +20,12 @@ def escape(text: object) -> str:
 
 def clean(text: object) -> str:
     """`text` with what cannot be shown replaced, not escaped."""
-    hidden = ("Cc", "Cs", "Cf")
-    return "".join(c if unicodedata.category(c) not in hidden or c in "\u200c\u200d" else "\ufffd" for c in str(text))
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cs", "Cf") or c in KEPT else "\ufffd" for c in str(text))
 
 
 def shorten(text: object, length: int) -> str:
-    """`text`, cleaned, with its middle left out where it is longer than `length`."""
-    whole = clean(text)
+    """`text`, cleaned and in one line, with its middle left out where it is longer than `length`."""
+    whole = " ".join(clean(text).split())
     if len(whole) <= length:
         return whole
     tail = (length - 1) // 3
@@ -41,13 +43,13 @@ def duration(seconds: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A rate in 0..1: 0.9912 as "99.1 %"; None, where nothing was measured, as a dash."""
+    """A rate in 0..1: 0.9912 as "99.1 %" that no line breaks; None, where nothing was measured, as a dash."""
     if share is None:
         return "–"
     if share == 1:
-        return "100 %"
+        return f"100{NARROW}%"
     # What is not all is never shown as all.
-    return f"{min(share * 100, 99.9):.1f} %" if share < 1 else f"{share * 100:.1f} %"
+    return f"{min(share * 100, 99.9) if share < 1 else share * 100:.1f}{NARROW}%"
 
 
 def pixels(resolution: tuple[int, int]) -> str:

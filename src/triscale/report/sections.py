@@ -1,0 +1,271 @@
+"""The sections of a report, from the verdict to what was chosen and how good it is. `closing` has the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from triscale.errors import MissingExtraError
+from triscale.report import plots
+from triscale.report.architecture import picture
+from triscale.report.confusion import matrix, mistakes
+from triscale.report.html import (
+    Html,
+    badge,
+    bar,
+    bullets,
+    element,
+    facts,
+    fold,
+    join,
+    paragraph,
+    scroll,
+    section,
+    table,
+)
+from triscale.report.model import ClassCount, FitReport
+from triscale.report.text import duration, percent, pixels
+from triscale.spec.cost import cost
+from triscale.spec.limits import quantity
+from triscale.spec.table import table_rows
+
+SHORT = 20  # rows of a table that is shown at once; the rest is folded away
+
+SPLITS = {"test": "test images", "val": "validation images"}
+NO_TEST = (
+    "There is no test split, and training chose its best state on these very images: expect somewhat less on new ones."
+)
+
+
+def verdict(report: FitReport) -> Html:
+    """What was asked, what came out, and whether every limit is met."""
+    evaluation = report.evaluation
+    images = SPLITS.get(evaluation.split, evaluation.split)
+    sentence = f"{percent(evaluation.top1)} of {evaluation.images:,} {images} are named correctly."
+    own = cost(report.network)
+    shipped = next((file for file in report.exports if file.ships), None)
+    figures = [
+        ("top-1", percent(evaluation.top1)),
+        ("parameters", quantity("params", own.params)),
+        ("MACs per image", quantity("macs", own.macs)),
+        ("image size in px", pixels(report.network.resolution)),
+    ]
+    if shipped is not None:
+        figures.append(("file size", quantity("size", shipped.bytes)))
+        if shipped.latency is not None:
+            figures.append(("time per image", quantity("latency", shipped.latency)))
+    trained = sum(each.train for each in report.data.classes)
+    made = f", trained on {trained:,} images of {len(report.data.classes):,} classes in {duration(report.seconds)}"
+    return join(
+        [
+            element("h1", report.title),
+            element("p", sentence, css="verdict"),
+            paragraph(_limits_badge(report)),
+            paragraph(join([element("b", report.network.name), made], "")),
+            facts(figures),
+        ]
+    )
+
+
+def budget(report: FitReport) -> Html:
+    """Each limit, what was measured again on what ships, and how."""
+    if not report.limits:
+        return section("budget", "The budget", [paragraph("No budget was asked for.")])
+    rows = [
+        (
+            limit.word,
+            badge("met" if limit.met else "not met", good=limit.met),
+            quantity(limit.word, limit.limit),
+            quantity(limit.word, limit.measured),
+            join([percent(limit.measured / limit.limit), bar(limit.measured / limit.limit, over=not limit.met)], ""),
+            limit.how,
+        )
+        for limit in report.limits
+    ]
+    titles = ("limit", "", "asked for", "measured", "used", "how it was measured")
+    parts = [
+        paragraph(join(["Asked for: ", element("code", report.budget)], "")),
+        table(titles, rows, styles=("", "", "number", "number", "", "why")),
+        paragraph("Every limit was measured again on the files in this folder, after training and export.", "note"),
+    ]
+    return section("budget", "The budget", parts)
+
+
+def choice(report: FitReport) -> Html:
+    """What was chosen and why, what else was possible, and the network itself."""
+    words = [word for word in ("macs", "params", "activations", "memory", "size", "latency") if _known(report, word)]
+    scored = any(candidate.score is not None for candidate in report.candidates)
+    titles = ["network", "what was scaled", *words, *([report.score_name] if scored else []), "why"]
+    rows = []
+    for candidate in report.candidates:
+        values = [quantity(word, candidate.costs[word]) if word in candidate.costs else "–" for word in words]
+        values += [_score(candidate.score)] if scored else []
+        rows.append([candidate.name, candidate.scaled, *values, candidate.reason])
+    chosen = next((i for i, candidate in enumerate(report.candidates) if candidate.chosen), None)
+    styles = ["name", "", *["number"] * (len(words) + scored), "why"]
+    parts = [
+        paragraph(report.choice),
+        paragraph(f"It started from: {report.weights}." if report.weights else ""),
+        _drawn(lambda: plots.trade_off(report.candidates, report.limits, report.score_name)),
+        table(titles, rows, styles=styles, chosen=chosen) if rows else Html(""),
+        paragraph(report.candidates_note, "note"),
+        element("h3", "The network, stage by stage"),
+        scroll(Html(picture(report.network))),
+        fold("Row by row", _architecture(report)),
+    ]
+    return section("choice", "What was chosen, and what else was possible", parts)
+
+
+def data(report: FitReport) -> Html:
+    """What was learnt from: images per class and split, and what was remarked or left out."""
+    classes = report.data.classes
+    totals = [sum(getattr(each, split) for each in classes) for split in ("train", "val", "test")]
+    most = max((_total(each) for each in classes), default=1) or 1
+
+    def row(each: ClassCount) -> list[object]:
+        return [each.name, bar(_total(each) / most), f"{each.train:,}", f"{each.val:,}", f"{each.test:,}"]
+
+    def counted(shown: list[ClassCount]) -> Html:
+        return table(
+            ("class", "", "train", "validation", "test"), map(row, shown), styles=("name", "", *["number"] * 3)
+        )
+
+    figures = [("images", f"{sum(totals):,}"), ("classes", f"{len(classes):,}")]
+    figures += zip(("for training", "for validation", "for testing"), (f"{total:,}" for total in totals), strict=True)
+    ordered = sorted(classes, key=_total)
+    if len(classes) > SHORT:
+        counts = [paragraph(f"The {SHORT} classes with the fewest images:"), counted(ordered[:SHORT])]
+        counts.append(fold(f"All {len(classes):,} classes", counted(list(classes))))
+    else:
+        counts = [counted(list(classes))]
+    skipped = bullets(report.data.skipped)
+    parts = [
+        paragraph(join(["From ", element("code", report.data.path), f" ({report.data.split})"], "")),
+        facts(figures),
+        *counts,
+        bullets(report.data.notes),
+        fold(f"Left out: {len(report.data.skipped):,}", skipped) if report.data.skipped else Html(""),
+    ]
+    return section("data", "The data", parts)
+
+
+def training(report: FitReport) -> Html:
+    """Notes, curves and what was decided."""
+    parts = [
+        bullets(report.notes),
+        _drawn(lambda: plots.curves(report.curve)),
+        fold("What was decided", table(("setting", "value"), report.recipe, styles=("name", "name"))),
+    ]
+    return section("training", "Training", parts)
+
+
+def evaluation(report: FitReport) -> Html:
+    """How good the network is, what it confuses, and each class."""
+    found = report.evaluation
+    names = [each.name for each in report.data.classes]
+    low, high = interval(found.top1, found.images)
+    figures = [("top-1", percent(found.top1))]
+    figures += [("top-5", percent(found.top5))] if found.top5 is not None else []
+    figures += [("loss", f"{found.loss:.3f}")] if found.loss is not None else []
+    figures.append(("images", f"{found.images:,}"))
+    wrong = mistakes(found.confusion, names)
+    confused = table(
+        ("images of", "taken for", "how many", "of its images"),
+        [(each.truth, each.predicted, f"{each.images:,}", percent(each.share)) for each in wrong],
+        styles=("name", "name", "number", "number"),
+    )
+    parts = [
+        paragraph(
+            f"On the {SPLITS.get(found.split, found.split)}. With this many images, the true rate lies between "
+            f"{percent(low)} and {percent(high)} (95 % interval)."
+        ),
+        paragraph(NO_TEST if found.split == "val" else "", "note"),
+        facts(figures),
+        element("div", join([_matrix(report, names), _classes(report, names)]), css="columns"),
+        join([element("h3", "Most frequent mistakes"), confused]) if wrong else paragraph("There are no mistakes."),
+    ]
+    return section("evaluation", "How good it is", parts)
+
+
+def interval(rate: float, images: int, z: float = 1.96) -> tuple[float, float]:
+    """Within which bounds the true rate lies, with 95 % confidence.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
+    """
+    if images < 1:
+        return 0.0, 1.0
+    spread = z * math.sqrt(rate * (1 - rate) / images + z * z / (4 * images * images))
+    middle, scale = rate + z * z / (2 * images), 1 + z * z / images
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def _limits_badge(report: FitReport) -> Html:
+    missed = [limit.word for limit in report.limits if not limit.met]
+    if not report.limits:
+        return Html("")
+    if missed:
+        count = f"{len(missed)} of {len(report.limits)}" if len(report.limits) > 1 else "The"
+        verb = "limits are" if len(missed) > 1 else "limit is" if len(report.limits) == 1 else "limits is"
+        return badge(f"{count} {verb} not met: {', '.join(missed)}", good=False)
+    asked = join(["  asked for ", element("code", report.budget)], "")
+    words = "Every limit of the budget is met" if len(report.limits) > 1 else "The budget is met"
+    return join([badge(words, good=True), element("span", asked, css="soft")], "")
+
+
+def _drawn(draw: Callable[[], str]) -> Html:
+    """A plot, or what to install to see it; the tables say the same in numbers."""
+    try:
+        return scroll(Html(draw()))
+    except MissingExtraError as error:
+        return paragraph(f"A picture is missing here: {error}", "note")
+
+
+def _known(report: FitReport, word: str) -> bool:
+    return any(word in candidate.costs for candidate in report.candidates)
+
+
+def _score(score: float | None) -> str:
+    if score is None:
+        return "–"
+    return percent(score) if 0 <= score <= 1 else f"{score:.4g}"
+
+
+def _total(each: ClassCount) -> int:
+    return each.train + each.val + each.test
+
+
+def _architecture(report: FitReport) -> Html:
+    titles = ("stage", "operator", "reads", "channels", "layers", "parameters", "MACs")
+    rows = [
+        (
+            row.stage,
+            row.operator + (", squeeze-excite" if row.squeeze else ""),
+            pixels(row.resolution),
+            f"{row.channels:,}",
+            row.layers,
+            quantity("params", row.params),
+            quantity("macs", row.macs),
+        )
+        for row in table_rows(report.network)
+    ]
+    return table(titles, rows, styles=("", "", "", *["number"] * 4))
+
+
+def _matrix(report: FitReport, names: list[str]) -> Html:
+    drawn = matrix(report.evaluation.confusion, names)
+    return element("div", join([element("h3", "Confusion"), scroll(Html(drawn))])) if drawn else Html("")
+
+
+def _classes(report: FitReport, names: list[str]) -> Html:
+    """Each class with its rate, the weakest first; only the weakest at once where there are many."""
+    rates = list(zip(names, report.evaluation.per_class, report.evaluation.confusion, strict=True))
+    ordered = sorted(rates, key=lambda each: (each[1] is None, each[1] or 0.0))
+
+    def listed(shown: list[tuple[str, float | None, tuple[int, ...]]]) -> Html:
+        rows = [(name, bar(rate or 0.0), percent(rate), f"{sum(counts):,}") for name, rate, counts in shown]
+        return table(("class", "", "correct", "images"), rows, styles=("name", "", "number", "number"))
+
+    parts = [element("h3", "Class by class, the weakest first"), listed(ordered[:SHORT])]
+    if len(ordered) > SHORT:
+        parts.append(fold(f"All {len(ordered):,} classes", listed(ordered)))
+    return element("div", join(parts))
