@@ -81,13 +81,15 @@ def choose(
     cap = largest_useful_side(image_side)
     candidates = [c for each in known for c in _with_weights(each, budget, classes, cap, measures)]
     refusals: list[BudgetError] = []
-    if not any(c.inside for c in candidates) or not _is_slow(budget):
-        # Measuring baselines takes minutes; where weights fit, they would only be shown and not taken.
-        for baseline in baselines:
-            try:
-                candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures))
-            except BudgetError as error:
-                refusals.append(error)
+    slow = any(word not in COUNTED for word in budget.limits)
+    for baseline in baselines:
+        # Measuring takes minutes: where limits need it, no baseline is scaled once something else is inside.
+        if slow and any(c.inside for c in candidates):
+            break
+        try:
+            candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures))
+        except BudgetError as error:
+            refusals.append(error)
     possible = sorted((c for c in candidates if c.inside), key=_preference)
     if not possible:
         raise refusals[0] if refusals else BudgetError(f"budget {budget}: there is no network to choose from.")
@@ -105,10 +107,6 @@ def largest_useful_side(image_side: int) -> int | None:
     if image_side >= PHOTOGRAPH:
         return None
     return max(LEAST_SIDE, -(-ENLARGED * image_side // COARSE) * COARSE)
-
-
-def _is_slow(budget: Budget) -> bool:
-    return any(word not in COUNTED for word in budget.limits)
 
 
 def _with_weights(

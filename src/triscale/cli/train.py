@@ -1,0 +1,127 @@
+"""`triscale train`: one network on one data set."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from triscale.cli.names import resolve
+from triscale.cli.output import print_json
+from triscale.errors import SpecError, TrainingError
+from triscale.spec.files import network_to_dict, read_json, write_network
+
+
+def train(
+    name: str,
+    data: Path,
+    *,
+    out: Path | None = None,
+    weights: str | None = None,
+    recipe: str | None = None,
+    config: Path | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    no_mirror: bool = False,
+    seed: int = 0,
+    skip_broken: bool = False,
+    json: Annotated[bool, Parameter(name="--json")] = False,
+) -> int:
+    """Train a network on images. The same command again goes on where it stopped.
+
+    Example: triscale train efficientnet_lite0 photos --weights pretrained --size 64
+
+    Parameters
+    ----------
+    name
+        a name from `triscale list`, a network file, a model file, or a run's folder
+    data
+        an image folder or a CSV
+    out
+        the run's folder; runs/DATA-NAME by default
+    weights
+        "pretrained" for those that an installed package carries, or a file; fresh ones by default
+    recipe
+        finetune, small-data or quick; by default finetune with weights, else small-data
+    config
+        a config.toml of an earlier run: its recipe is taken, and the options below change it
+    epochs
+        passes over the training images
+    batch_size
+        images a step
+    learning_rate
+        peak, at a batch of 256
+    pixels
+        side of the images that the network sees; its own by default
+    no_mirror
+        left and right differ here (digits, text, road signs): never mirror an image
+    seed
+        of the split, the order of images, augmentation and fresh weights
+    skip_broken
+        go on without images that cannot be read
+    json
+        print the figures as JSON at the end
+    """
+    network = resolve(name)
+    if pixels is not None and pixels < 1:
+        raise SpecError(f"--size must be at least 1, got {pixels}.")
+    if config is not None and recipe is not None:
+        raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
+    import torch
+
+    from triscale.data.dataset import read_dataset
+    from triscale.models.create import create_model
+    from triscale.training.config import read_config
+    from triscale.training.loop import train as do
+    from triscale.training.progress import choose_progress
+    from triscale.training.recipe import Recipe
+    from triscale.training.recipe import recipe as named
+    from triscale.training.run import RunFolder
+
+    if config is not None:
+        table = read_config(config).get("recipe")
+        if not isinstance(table, dict):
+            raise TrainingError(f"{config}: has no [recipe] table; give a config.toml that a run wrote.")
+        chosen = Recipe.from_table(table, f"{config}: recipe")
+    else:
+        chosen = named(recipe or ("finetune" if weights else "small-data"))
+    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    chosen = replace(chosen, seed=seed, **{key: value for key, value in given.items() if value is not None})
+    if no_mirror:
+        chosen = replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))
+    progress = choose_progress()
+    dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
+    folder = out or Path("runs") / f"{data.resolve().stem}-{network.name.split('@')[0]}"
+    if pixels is not None:
+        network = replace(network, resolution=(pixels, pixels))
+    torch.manual_seed(seed)
+    arguments = {
+        "network": network_to_dict(network),
+        "data": str(data.resolve()),
+        "weights": weights or "",
+        "recipe": chosen.to_table(),
+        "skip_broken": skip_broken,
+    }
+    with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
+        if run.is_done:
+            print(f"{folder}: is done already", file=sys.stderr)
+        else:
+            model = create_model(network, weights, num_classes=len(dataset.classes))
+            model.preprocessing = replace(model.preprocessing, size=network.resolution)
+            write_network(model.network, folder / "network.json")
+            for note in dataset.notes:
+                progress.say(note)
+            result = do(model, dataset, chosen, run, progress)
+            run.update(state="done", shipped="model.safetensors")
+            if not json:
+                split = "validation" if result.test is None else "test"
+                shown = result.evaluation
+                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+        if json:
+            print_json(read_json(folder / "metrics.json"))
+    return 0
