@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from triscale.errors import BudgetError
+from triscale.errors import BudgetError, SpecError
 from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
 from triscale.spec.network import Network
 from triscale.spec.scaling import ALPHA, BETA, GAMMA, scale
@@ -22,7 +22,10 @@ DIRECTIONS: tuple[Direction, ...] = ("depth", "width", "resolution")
 FURTHEST = 40.0  # |phi| beyond which nothing changes any more (small) or nothing fits any machine (large)
 LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
 ENOUGH = 0.95  # share of a counted limit beyond which no network is made more lopsided
-AIM, SATISFIED, PATIENCE = 0.95, 0.9, 12  # of a measured limit: share aimed at, share to stop at, most measurements
+AIM, SATISFIED = 0.95, 0.9  # of a measured limit: share aimed at, share to stop at
+PATIENCE, PATIENCE_TO_FILL = 11, 4  # most measurements along phi, and along resolution alone
+DOWNWARDS = (-FURTHEST, -20.0, -10.0, -5.0, -3.0, -2.0, -1.0, -0.5)
+LARGEST_BASE = 10.0  # of alpha, beta and gamma: one step of phi never makes more than ten times as much
 
 
 def fit_budget(network: Network, budget: str) -> Network:
@@ -58,6 +61,13 @@ def solve(
     Raises: BudgetError when nothing is, with the smallest that can be reached; or when a measure is missing.
     """
     measures = measures or {}
+    if not budget.limits or not directions:
+        raise BudgetError('a budget needs at least one limit and one direction; write it as "macs<=1G, params<=8M".')
+    if not all(1 <= base <= LARGEST_BASE for base in (alpha, beta, gamma)):
+        raise BudgetError(
+            f"alpha, beta and gamma must be in 1..{LARGEST_BASE:g} so that costs grow with phi, "
+            f"got {alpha:g}, {beta:g} and {gamma:g}."
+        )
     for word in budget.limits:
         if word in MEASURED and word not in measures:
             raise BudgetError(f"budget {budget}: {word} must be measured on an exported file; pass a measure for it.")
@@ -91,17 +101,29 @@ class _Space:
             self.network, self.bases["depth"] ** phis["depth"], self.bases["width"] ** phis["width"], resolution
         )
 
-    def growth(self) -> float:
-        """By how much the cost grows per step of phi: d w^2 r^2 over the directions that may change."""
+    def smallest(self) -> float:
+        """The lowest phi that makes a network at all (units that split their channels have no narrow ones)."""
+        return next((phi for phi in DOWNWARDS if self.made(self.start(phi)) is not None), 0.0)
+
+    def made(self, phis: Phis) -> Network | None:
+        """The network there, or None where there can be none."""
+        try:
+            return self.at(phis)
+        except SpecError:
+            return None
+
+    def growth(self, directions: tuple[Direction, ...]) -> float:
+        """By how much the cost grows per step of phi: d w^2 r^2 over the directions that change."""
         power = {"depth": 1, "width": 2, "resolution": 2}
-        return max(1.01, math.prod(self.bases[each] ** power[each] for each in self.directions))
+        return max(1.01, math.prod(self.bases[each] ** power[each] for each in directions))
 
 
 def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
     def share(phis: Phis) -> float:
-        return max(budget.used(counted(space.at(phis))).values())
+        made = space.made(phis)
+        return math.inf if made is None else max(budget.used(counted(made)).values())
 
-    least = space.start(-FURTHEST)
+    least = space.start(space.smallest())
     if share(least) > 1:
         raise BudgetError(_impossible(space, budget, counted(space.at(least))))
     phis = _furthest(share, least, space.directions, space.largest)
@@ -171,54 +193,74 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
 def _within_measured(
     space: _Space, limit: Phis, budget: Budget, measures: Mapping[str, Measure]
 ) -> dict[Direction, float]:
-    """From the networks that no counted limit forbids, the largest whose measurements are inside.
-
-    Measured costs grow about exponentially with phi, so the next guess is drawn through the last two points of
-    log(share); a measurement is never repeated.
-    """
+    """From the networks that no counted limit forbids, the largest whose measurements are inside."""
     known: dict[Network, float] = {}
 
-    def capped(phi: float) -> dict[Direction, float]:
-        return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
-
-    def share(phi: float) -> float:
-        made = space.at(capped(phi))
+    def share(phis: Phis) -> float:
+        made = space.at(phis)
         if made not in known:
             known[made] = max(budget.used(measured(made, budget, measures)).values())
         return known[made]
 
-    top = max(limit[each] for each in space.directions)
-    low, high, inside, outside = -FURTHEST, top, 0.0, 0.0
-    guess = min(top, 0.0) if top == FURTHEST else top
-    for _ in range(PATIENCE):
+    def capped(phi: float) -> dict[Direction, float]:
+        return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
+
+    least, top = space.smallest(), max(limit[each] for each in space.directions)
+    guess = min(top, 0.0) if top == space.largest else top
+    phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
+    if phi is None:
+        raise BudgetError(_impossible(space, budget, measured(space.at(space.start(least)), budget, measures)))
+    phis = capped(phi)
+    used = share(phis)
+    if used < SATISFIED and phi < top and "resolution" in space.directions:
+        # Depth and width come in steps; pixels fill what those leave over, where the limit depends on them.
+        own, cap = phis["resolution"], min(limit["resolution"], phis["resolution"] + LOPSIDED[0])
+        growth = space.growth(("resolution",))
+        guess = min(cap, own + math.log(AIM / used) / math.log(growth))
+        filled = _secant(lambda r: share({**phis, "resolution": r}), own, cap, guess, growth, PATIENCE_TO_FILL)
+        if filled is not None and share({**phis, "resolution": filled}) > used:
+            phis["resolution"] = filled
+    return phis
+
+
+def _secant(
+    share: Callable[[float], float], low: float, high: float, guess: float, growth: float, calls: int
+) -> float | None:
+    """The largest phi in low..high that was found inside with `calls` measurements; None when not even `low` is.
+
+    Measured costs grow about exponentially with phi, so the next guess is where log(share) should reach AIM: on a line
+    through the last points inside and outside, or in their middle when that line came no closer.
+    """
+    inside: tuple[float, float] | None = None
+    outside: tuple[float, float] | None = None
+    stride, gap = 1.0, math.inf
+    for _ in range(calls):
         used = share(guess)
         if used <= 1:
-            low, inside = guess, used
-            if used >= SATISFIED or guess >= top:
-                break
+            inside = guess, used
         else:
-            high, outside = guess, used
-        if high - low < 0.02:
+            outside = guess, used
+        if (inside and (inside[1] >= SATISFIED or inside[0] >= high)) or (outside and outside[0] <= low):
             break
-        guess = _next_guess(space, (low, inside), (high, outside), guess, used)
-    if not inside and share(-FURTHEST) > 1:
-        raise BudgetError(_impossible(space, budget, measured(space.at(space.start(-FURTHEST)), budget, measures)))
-    return capped(low)
-
-
-def _next_guess(space: _Space, low: tuple[float, float], high: tuple[float, float], guess: float, used: float) -> float:
-    """Where log(share) should reach AIM: by a secant between inside and outside, else by the cost's growth."""
-    if low[1] and high[1]:
-        slope = (math.log(high[1]) - math.log(low[1])) / (high[0] - low[0])
-        step = (math.log(AIM) - math.log(low[1])) / slope
-        margin = 0.05 * (high[0] - low[0])
-        return min(max(low[0] + step, low[0] + margin), high[0] - margin)
-    return min(max(guess + math.log(AIM / used) / math.log(space.growth()), low[0]), high[0])
+        if inside and outside:
+            before, gap = gap, outside[0] - inside[0]
+            if gap < 0.02:
+                break
+            share_of_gap = math.log(AIM / inside[1]) / math.log(outside[1] / inside[1])
+            if gap > before / 2 or not 0 < share_of_gap < 1:
+                share_of_gap = 0.5
+            guess = inside[0] + min(max(share_of_gap, 0.05), 0.95) * gap
+        else:
+            guess = min(max(guess + stride * math.log(AIM / used) / math.log(growth), low), high)
+            stride *= 1.5
+    if inside is None and share(low) <= 1:
+        return low
+    return inside[0] if inside else None
 
 
 def _impossible(space: _Space, budget: Budget, least: Mapping[str, float]) -> str:
     over = [word for word, limit in budget.limits.items() if least[word] > limit]
-    reached = ", ".join(f"{word} {quantity(word, least[word])}" for word in over)
+    reached = ", ".join(f"{word} {quantity(word, least[word], up=True)}" for word in over)
     return (
         f"budget {budget}: nothing of {space.network.name} with {space.network.classes} classes is inside; "
         f"the smallest that can be reached has {reached}; raise the limit, or start from a smaller network."

@@ -107,7 +107,7 @@ def network_from_dict(values: object) -> Network:
         blocks += len(stages[-1].blocks)
         if blocks > MOST_BLOCKS:
             raise SpecError(
-                f"network.stages[{index}]: there the network exceeds the {MOST_BLOCKS:,} blocks it may have."
+                f"network.stages[{index}]: with it there are {blocks:,} blocks; {MOST_BLOCKS:,} are the most."
             )
     given["stages"] = tuple(stages)
     for part in ("stem", "head", "numerics", "rounding"):
@@ -218,7 +218,8 @@ def _stage_from_dict(values: object, where: str) -> Stage:
     unknown = set(values) - {"block", "repeats", "blocks", "deepen"}
     if unknown or ("block" in values) == ("blocks" in values):
         raise SpecError(
-            f'{where} must have either "block" and "repeats" or "blocks", and may have "deepen"; got {shown(sorted(values))}.'
+            f'{where} must have either "block" and "repeats" or "blocks", and may have "deepen"; '
+            f"got {shown(sorted(values))}."
         )
     deepen, repeats = values.get("deepen", True), values.get("repeats", 1)
     if not isinstance(deepen, bool) or type(repeats) is not int or not 1 <= repeats <= MOST_BLOCKS:

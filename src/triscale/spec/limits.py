@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from triscale.errors import BudgetError
 from triscale.spec.cost import cost
@@ -67,22 +68,26 @@ def parse(text: str) -> Budget:
         if word in limits:
             raise BudgetError(f"budget {text!r}: {word} is limited twice; give it once.")
         units = UNITS[word]
-        factor = units.get(unit, units.get(unit.upper()) if unit.upper() in units else None)
+        factor = units.get(unit.replace("µ", "u"), units.get(unit.upper()))
         if factor is None:
             known = ", ".join(each for each in units if each)
             raise BudgetError(f"budget {text!r}: {word} has unknown unit {unit!r}; known: {known}.")
-        limits[word] = float(number.replace("_", "")) * factor
+        limits[word] = float(Decimal(number.replace("_", "")) * Decimal(repr(factor)))  # 8.2M is 8,200,000 exactly
         if not 0 < limits[word] < math.inf:
-            raise BudgetError(f"budget {text!r}: {word} must be above zero, got {number}{unit}.")
+            raise BudgetError(f"budget {text!r}: {word} must be above zero and finite, got {number}{unit}.")
     return Budget(limits)
 
 
-def quantity(word: str, value: float) -> str:
-    """A value of a budget word with the largest unit that keeps it at or above 1."""
+def quantity(word: str, value: float, *, up: bool = False) -> str:
+    """A value of a budget word with the largest unit that keeps it at or above 1; `up` never rounds it down."""
     units = UNITS[word]
     plain = [(name, factor) for name, factor in units.items() if "i" not in name]
     name, factor = max((u for u in plain if value >= u[1]), key=lambda u: u[1], default=plain[0])
-    return f"{value / factor:.4g}{name}"
+    shown = value / factor
+    if up and 0 < shown < math.inf and float(f"{shown:.4g}") < shown:
+        step = 10.0 ** (math.floor(math.log10(shown)) - 3)
+        shown = math.ceil(shown / step) * step
+    return f"{shown:.4g}{name}"
 
 
 def counted(network: Network) -> dict[str, float]:
