@@ -24,7 +24,7 @@ def test_the_average_is_near_the_weights_from_early_on():
     average = AveragedModel(model)
     nn.init.ones_(model.weight)
     for step in range(20):
-        average.update(model, ramped_decay(step, 0.9999))
+        average.update(ramped_decay(step, 0.9999))
     assert average.model.weight.item() > 0.999  # a decay of 0.9999 from the start would give 0.002
 
 
@@ -36,7 +36,7 @@ def test_weights_and_statistics_move_alike_and_counters_are_copied():
         average.model[0].weight.fill_(0.0)
         model[1].running_mean.fill_(4.0)
         model[1].num_batches_tracked.fill_(7)
-    average.update(model, decay=0.75)
+    average.update(decay=0.75)
     assert average.model[0].weight.flatten().tolist() == [0.25, 0.25]
     assert average.model[1].running_mean.tolist() == [1.0, 1.0]
     assert average.model[1].num_batches_tracked.item() == 7
@@ -56,5 +56,5 @@ def test_it_moves_by_what_is_left_of_one(decay):
     average = AveragedModel(model)
     before = average.model.weight.item()
     nn.init.constant_(model.weight, 2.0)
-    average.update(model, decay)
+    average.update(decay)
     assert average.model.weight.item() == pytest.approx(decay * before + (1 - decay) * 2.0)

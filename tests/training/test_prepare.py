@@ -24,7 +24,9 @@ def test_dropout_and_drop_connect_become_part_of_the_network():
     model = ConvNet(tiny_network())
     with prepared(model, Recipe(dropout=0.5, drop_connect=0.4)):
         assert [each.p for each in model.modules() if isinstance(each, nn.Dropout)] == [0.5]
-        assert [each.rate for each in model.modules() if isinstance(each, DropConnect)] == pytest.approx([0, 0.4 * 2 / 3])
+        assert [each.rate for each in model.modules() if isinstance(each, DropConnect)] == pytest.approx(
+            [0, 0.4 * 2 / 3]
+        )
     assert (model.network.head.dropout, model.network.drop_connect) == (0.5, 0.4)
 
 

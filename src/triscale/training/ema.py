@@ -24,19 +24,17 @@ class AveragedModel:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def update(self, model: nn.Module, decay: float) -> None:
-        """Move by 1 - `decay` towards `model`."""
-        averages, values = [], []
-        for own, new in zip(_tensors(self.model), _tensors(model), strict=True):
-            if own.is_floating_point():
-                averages.append(own)
-                values.append(new.detach())
-            else:
-                own.copy_(new)
-        torch._foreach_lerp_(averages, values, 1.0 - decay)
+    def update(self, decay: float) -> None:
+        """Move by 1 - `decay` towards the model that it was made of."""
+        torch._foreach_lerp_([own for own, _ in self._averaged], [new for _, new in self._averaged], 1.0 - decay)
+        for own, new in self._copied:
+            own.copy_(new)
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
+    return [each.detach() for each in (*model.parameters(), *model.buffers())]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from triscale.data.dataset import Dataset, Sample
-from triscale.data.loader import Batches
+from triscale.data.dataset import Dataset
+from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.assembler import ConvNet
 from triscale.training.checkpoint import Checkpoints
 from triscale.training.ema import AveragedModel, ramped_decay
-from triscale.training.evaluate import Batch, Evaluation, evaluate_all, place
+from triscale.training.evaluate import Evaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
 from triscale.training.optim import make_optimiser
@@ -41,6 +41,8 @@ class Training:
     stop: StopRequest
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
+    train_batches: Batches = field(init=False)
+    val_batches: Batches = field(init=False)
     log: MetricsLog = field(init=False)
     checkpoints: Checkpoints = field(init=False)
     saved: tuple[float, int] = (0.0, -1)  # when and at which step the last checkpoint was written
@@ -53,6 +55,14 @@ class Training:
         average = AveragedModel(model) if self.plan.ema_decay else None
         self.state = TrainState(model, optimiser, average)
         self.step = Stepper(model, optimiser, recipe, self.plan)
+        self.train_batches = Batches(
+            self.dataset.train,
+            model.preprocessing,
+            self.plan.batch_size,
+            augmentation=recipe.augmentation,
+            seed=recipe.seed,
+        )
+        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
@@ -85,22 +95,14 @@ class Training:
 
     def _train_epoch(self) -> None:
         """The steps of this epoch that are not done yet."""
-        state, recipe = self.state, self.recipe
+        state = self.state
         if state.batch == self.plan.steps_per_epoch:
             return
-        training_mode(self.model, recipe)
-        batches = Batches(
-            self.dataset.train,
-            self.model.preprocessing,
-            self.plan.batch_size,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-            drop_last=True,
-            channels=self.model.network.in_channels,
-        )
-        with contextlib.closing(batches.epoch(state.epoch, start_batch=state.batch)) as iterator:
+        training_mode(self.model, self.recipe)
+        batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
+        with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
-                self._one_step(iterator)
+                self._one_step(batches)
                 self._save_if_due()
 
     def _one_step(self, iterator: Iterator[Batch]) -> None:
@@ -114,7 +116,7 @@ class Training:
             self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
             raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
         if state.average is not None:
-            state.average.update(self.model, ramped_decay(state.step, self.plan.ema_decay))
+            state.average.update(ramped_decay(state.step, self.plan.ema_decay))
         state.step += 1
         state.batch += 1
         sums, seconds = state.sums, time.perf_counter() - began
@@ -133,9 +135,9 @@ class Training:
         """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
         state, began = self.state, time.perf_counter()
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
-        batches = validation_batches(self.dataset.val, self.model, self.plan.batch_size)
-        with contextlib.closing(batches.epoch(0)) as iterator:
-            found = evaluate_all(list(models.values()), iterator, self.dataset.classes, self._stop_if_asked)
+        batches = self.val_batches.epoch(0)
+        with closed_after(batches):
+            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
@@ -206,6 +208,11 @@ class Training:
         return f"the checkpoint of step {self.saved[1]} in {self.checkpoints.folder}"
 
 
-def validation_batches(samples: tuple[Sample, ...], model: ConvNet, batch_size: int) -> Batches:
-    """Batches for evaluation: in order, all of them, prepared as the model's own preprocessing says."""
-    return Batches(samples, model.preprocessing, batch_size, channels=model.network.in_channels)
+@contextlib.contextmanager
+def closed_after(batches: Iterator[Batch]) -> Generator[None]:
+    """Stop the threads that read ahead when the block ends, however it ends."""
+    try:
+        yield
+    finally:
+        if isinstance(batches, Generator):
+            batches.close()

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from triscale.errors import TrainingError
 
-Batch = tuple[Tensor, Tensor, Tensor]
-
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -52,7 +50,7 @@ class Evaluation:
         return np.argsort(own, kind="stable")
 
 
-def evaluate(model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]], classes: Sequence[str]) -> Evaluation:
     """Evaluate one model; it is left in the mode it was in.
 
     batches: (images (B, C, H, W), labels (B,), indices (B,)), as `Batches.epoch` gives them. classes: names.
@@ -64,7 +62,7 @@ def evaluate(model: nn.Module, batches: Iterable[Batch], classes: Sequence[str])
 @torch.inference_mode()
 def evaluate_all(
     models: Sequence[nn.Module],
-    batches: Iterable[Batch],
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     classes: Sequence[str],
     each_batch: Callable[[], None] | None = None,
 ) -> list[Evaluation]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from triscale.data.dataset import Dataset, Sample
+from triscale.data.loader import Batches
 from triscale.models.assembler import ConvNet
 from triscale.models.files import save
 from triscale.spec.cost import cost
-from triscale.training.epochs import validation_batches
 from triscale.training.evaluate import Evaluation, evaluate
 from triscale.training.recipe import Plan, Recipe
 from triscale.training.run import RunFolder
@@ -69,8 +68,7 @@ def ship(
 
 
 def _evaluate(model: ConvNet, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
-    with contextlib.closing(validation_batches(samples, model, plan.batch_size).epoch(0)) as batches:
-        return evaluate(model, batches, dataset.classes)
+    return evaluate(model, Batches(samples, model.preprocessing, plan.batch_size).epoch(0), dataset.classes)
 
 
 def _metrics(

@@ -56,8 +56,8 @@ class Stepper:
         loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in parameters])
         right = (logits.detach().argmax(1) == labels).sum()
         found, size, hits = torch.stack([loss.detach(), norm, right.to(loss.dtype)]).tolist()  # one wait for the device
         if not (math.isfinite(found) and math.isfinite(size)):
@@ -75,7 +75,7 @@ class Stepper:
         return rate
 
     def _forward(self, step: int, images: Tensor) -> Tensor:
-        torch.manual_seed(step_seed(self.recipe.seed, step))
+        seed_device(images.device, step_seed(self.recipe.seed, step))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
             return self.model(images)
 
@@ -89,6 +89,14 @@ class Stepper:
             f"learning rate {rate:.3g}; images {named}{more}; lower learning_rate, or set clip = 1.0",
             tuple(files),
         )
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the random numbers of one device; `torch.manual_seed` would note a stack trace for every other one."""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 def step_seed(seed: int, step: int) -> int:

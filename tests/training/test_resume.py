@@ -1,0 +1,183 @@
+"""Whatever stops a training, the same call again ends with the same weights, to the last bit."""
+
+import os
+import random
+import resource
+import signal
+import time
+
+import pytest
+import torch
+
+from training.forks import Forks
+from training.tiny import tiny_images, tiny_model, train_tiny
+from triscale.errors import FileError, RunError
+from triscale.training.progress import SilentProgress
+from triscale.training.run import read_log, read_run
+
+
+class StopAt(SilentProgress):
+    """Sends a signal to this process after so many steps."""
+
+    def __init__(self, step, number=signal.SIGINT):
+        self.left, self.number = step, number
+
+    def advance(self, steps=1, detail=""):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return tiny_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    train_tiny(images, folder)
+    return weights(folder)
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def steps_logged(folder):
+    path = folder / "log.jsonl"
+    return path.read_bytes().count(b'"event":"step"') if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def forks():
+    with Forks() as made:
+        yield made
+
+
+def training(images, folder):
+    return f"train_tiny({str(images)!r}, {str(folder)!r}, epochs=6, checkpoint_steps=4)"
+
+
+def test_killed_three_times_at_random_it_ends_the_same(images, tmp_path, forks):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert forks.run(training(images, undisturbed)) == (0, "")
+    seed = random.randrange(2**32)
+    dice = random.Random(seed)
+    for _ in range(3):
+        wanted = steps_logged(killed) + dice.randint(1, 14)
+        process = forks.begin(training(images, killed))
+        patience = time.monotonic() + 60
+        while steps_logged(killed) < wanted and time.monotonic() < patience:
+            time.sleep(0.001)
+        time.sleep(dice.uniform(0, 0.03))
+        forks.kill(process)
+        assert forks.end() == (-9, ""), f"it ended before it was killed, for seed {seed}"
+    assert forks.run(training(images, killed)) == (0, "")
+    assert weights(killed) == weights(undisturbed), f"differs for seed {seed}"
+    assert (killed / "log.jsonl").read_text().count('"resumed"') == 3
+    assert read_run(killed).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [(1, signal.SIGINT), (14, signal.SIGTERM), (18, signal.SIGINT), (36, signal.SIGINT)],  # 9 steps an epoch
+)
+def test_stopped_and_called_again_it_ends_the_same(images, undisturbed, tmp_path, step, number):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, folder, progress=StopAt(step, number))
+    assert read_run(folder).state == "interrupted"
+    assert not (folder / "model.safetensors").exists()
+    torch.manual_seed(99)  # nothing may depend on what happened in between
+    train_tiny(images, folder)
+    assert weights(folder) == undisturbed
+    epochs = [line["epoch"] for line in read_log(folder) if line["event"] == "epoch"]
+    assert epochs == [1, 2, 3, 4]
+
+
+def test_stopped_while_evaluating_it_ends_the_same(images, undisturbed, tmp_path, monkeypatch):
+    import triscale.training.epochs as epochs
+
+    original = epochs.evaluate_all
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(epochs, "evaluate_all", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "run")
+    monkeypatch.setattr(epochs, "evaluate_all", original)
+    train_tiny(images, tmp_path / "run")
+    assert weights(tmp_path / "run") == undisturbed
+
+
+@pytest.mark.parametrize("settings", [{"optimiser": "sgd"}, {"optimiser": "rmsprop_tf"}, {"norms": "frozen"}])
+def test_every_optimiser_resumes_exactly(images, tmp_path, settings):
+    settings = {"learning_rate": 0.02, "epochs": 2, **settings}
+    train_tiny(images, tmp_path / "a", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "b", progress=StopAt(5), **settings)
+    train_tiny(images, tmp_path / "b", **settings)
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_a_damaged_newest_checkpoint_costs_only_time(images, undisturbed, tmp_path):
+    folder, lines = tmp_path / "run", []
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, folder, progress=StopAt(20), checkpoint_steps=6)
+    newest = max((folder / "checkpoints").glob("step-*.safetensors"))
+    assert newest.name == "step-00000020.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+
+    class Listening(SilentProgress):
+        def say(self, line):
+            lines.append(line)
+
+    train_tiny(images, folder, progress=Listening(), checkpoint_steps=6)
+    assert any("step-00000020.json: is damaged" in line for line in lines)
+    assert next(line for line in read_log(folder) if line["event"] == "resumed")["step"] == 18
+    assert weights(folder) == undisturbed
+
+
+def test_a_checkpoint_of_another_network_is_refused(images, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "run", progress=StopAt(3))
+    other = tiny_model(channels=24)
+    with pytest.raises(RunError, match="the checkpoint is of another network"):
+        train_tiny(images, tmp_path / "run", model=other)
+
+
+def test_a_full_disk_is_one_line_and_nothing_written_is_lost(images, tmp_path, forks):
+    folder = tmp_path / "run"
+    code = f"""
+from training.test_resume import FullAt
+train_tiny({str(images)!r}, {str(folder)!r}, progress=FullAt(7), checkpoint_steps=4)
+"""
+    status, said = forks.run(code)
+    assert status == 2
+    assert "step-00000008.safetensors: cannot be written: the file would exceed the size limit" in said
+    assert "\n" not in said
+    assert sorted(each.stem for each in (folder / "checkpoints").glob("*.json")) == ["step-00000000", "step-00000004"]
+    train_tiny(images, folder, checkpoint_steps=4)
+    assert next(line for line in read_log(folder) if line["event"] == "resumed")["step"] == 4
+    assert read_run(folder).state == "done"
+
+
+class FullAt(SilentProgress):
+    """After so many steps no file may grow beyond 20 kB."""
+
+    def __init__(self, step):
+        self.left = step
+
+    def advance(self, steps=1, detail=""):
+        self.left -= 1
+        if self.left == 0:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_training(images, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises((RunError, FileError), match="choose another"):
+        train_tiny(images, tmp_path / "file")
