@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from triscale.errors import FileError
@@ -36,7 +36,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path) -> Generator[Path]:
     """A temporary path in the same folder; what is written there takes the place of `path` when the block ends well.
 
     Raises: FileError when it cannot be written; `path` is then untouched and the temporary file gone.

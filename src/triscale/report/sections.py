@@ -42,13 +42,13 @@ def verdict(report: FitReport) -> Html:
     evaluation = report.evaluation
     images = SPLITS.get(evaluation.split, evaluation.split)
     sentence = f"{percent(evaluation.top1)} of {evaluation.images:,} {images} are named correctly."
-    own = cost(report.network)
+    own = cost(report.network, report.preprocessing.size)
     shipped = next((file for file in report.exports if file.ships), None)
     figures = [
         ("top-1", percent(evaluation.top1)),
         ("parameters", quantity("params", own.params)),
         ("MACs per image", quantity("macs", own.macs)),
-        ("image size in px", pixels(report.network.resolution)),
+        ("image size in px", pixels(report.preprocessing.size)),
     ]
     if shipped is not None:
         figures.append(("file size", quantity("size", shipped.bytes)))
@@ -110,7 +110,7 @@ def choice(report: FitReport) -> Html:
         table(titles, rows, styles=styles, chosen=chosen) if rows else Html(""),
         paragraph(report.candidates_note, "note"),
         element("h3", "The network, stage by stage"),
-        scroll(Html(picture(report.network))),
+        scroll(Html(picture(report.network, cost(report.network, report.preprocessing.size)))),
         fold("Row by row", _architecture(report)),
     ]
     return section("choice", "What was chosen, and what else was possible", parts)
@@ -140,7 +140,9 @@ def data(report: FitReport) -> Html:
         counts = [counted(list(classes))]
     skipped = bullets(report.data.skipped)
     parts = [
-        paragraph(join(["From ", element("code", report.data.path), f" ({report.data.split})"], "")),
+        paragraph(
+            join(["From ", element("code", report.data.path), report.data.split and f" ({report.data.split})"], "")
+        ),
         facts(figures),
         *counts,
         bullets(report.data.notes),
@@ -246,7 +248,7 @@ def _architecture(report: FitReport) -> Html:
             quantity("params", row.params),
             quantity("macs", row.macs),
         )
-        for row in table_rows(report.network)
+        for row in table_rows(report.network, report.preprocessing.size)
     ]
     return table(titles, rows, styles=("", "", "", *["number"] * 4))
 
