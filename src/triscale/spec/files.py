@@ -164,7 +164,7 @@ def _construct(kind: type[_T], values: dict[str, Any], where: str) -> _T:
     return _made(where, kind, **converted)
 
 
-def _made(where: str, kind: Callable[..., _T], *values: Any, **named: Any) -> _T:
+def _made(where: str, kind: Callable[..., _T], /, *values: Any, **named: Any) -> _T:
     try:
         return kind(*values, **named)
     except SpecError as error:
