@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -13,8 +13,11 @@ from triscale.cli.output import print_json
 from triscale.spec.files import read_json
 from triscale.spec.limits import parse
 
+if TYPE_CHECKING:
+    from triscale.fit.job import Job
 
-def fit(
+
+def fit_command(
     data: Path,
     *,
     budget: str,
@@ -59,29 +62,38 @@ def fit(
     limits = parse(budget)
     folder = out or Path("runs") / data.resolve().stem
 
-    from triscale.fit import job as fitting
+    from triscale.fit.job import Job
+
+    job = Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken)
+    do_job(job, folder, "triscale " + shlex.join(sys.argv[1:]), quiet=json)
+    if json:
+        print_json(read_json(folder / "metrics.json"))
+    return 0
+
+
+def do_job(job: Job, folder: Path, command: str, quiet: bool = False) -> None:
+    """Run a job in its folder with progress, print what came of it, and write the report.
+
+    command: as typed, for the report. quiet: print nothing on standard output.
+    """
+    from triscale.fit.job import FitResult, fit, open_dataset
     from triscale.fit.summary import fit_report, lines
     from triscale.report.page import write_report
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
-    command = "triscale " + shlex.join(sys.argv[1:])
-    job = fitting.Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken)
     progress = choose_progress()
-    dataset = fitting.open_dataset(job, progress)
+    dataset = open_dataset(job, progress)
     for note in dataset.notes:
         progress.say(note)
+
+    def report(result: FitResult, run: RunFolder) -> None:
+        write_report(fit_report(result, job, run, command), run.path / "report.html")
+        if not quiet:
+            print("\n".join(lines(result)))
+
     with RunFolder.open(folder, "fit", job.arguments(), dataset.fingerprint) as run:
         if run.is_done:
             print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
         else:
-
-            def report(result: fitting.FitResult, run: RunFolder) -> None:
-                write_report(fit_report(result, job, run, command), run.path / "report.html")
-                if not json:
-                    print("\n".join(lines(result)))
-
-            fitting.fit(job, run, dataset, report, progress)
-        if json:
-            print_json(read_json(folder / "metrics.json"))
-    return 0
+            fit(job, run, dataset, report, progress)

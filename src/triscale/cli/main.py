@@ -15,7 +15,7 @@ COMMANDS = (
     ("list", "triscale.cli.list_command:list_command", "The networks that have a name, and what each costs."),
     ("info", "triscale.cli.info:info", "One network: its cost, its blocks, its picture."),
     ("scale", "triscale.cli.scale:scale_command", "A network at other multipliers, or at a budget."),
-    ("fit", "triscale.cli.fit:fit", "From images and a budget to a trained, exported, verified network."),
+    ("fit", "triscale.cli.fit:fit_command", "From images and a budget to a trained, exported, verified network."),
     ("train", "triscale.cli.train:train", "Train a network on images."),
     ("eval", "triscale.cli.evaluate:evaluate_command", "How good a trained or exported model is on images."),
     ("predict", "triscale.cli.predict:predict", "What is on these images?"),
