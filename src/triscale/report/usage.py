@@ -45,11 +45,13 @@ classes = json.loads(session.get_modelmeta().custom_metadata_map["triscale"])["c
 print(classes[logits[0].argmax()])
 """
 _TRISCALE = """\
+import torch
 import triscale as ts
 from triscale.data.transforms import load
 
-model = ts.load({file}).eval()
-scores = model(load("photo.jpg", model.preprocessing)[None]).softmax(1)[0]
+model = ts.load({file})
+with torch.inference_mode():
+    scores = model(load("photo.jpg", model.preprocessing)[None]).softmax(1)[0]
 print(model.card.classes[scores.argmax()], float(scores.max()))
 """
 
