@@ -1,15 +1,16 @@
 """Every error that triscale raises on purpose.
 
-    TriscaleError                what a caller can catch; the command line prints it as one line and exits with its `exit_code`
-    ├── SpecError                a network, stage or block that cannot be (a bad value, two numbers that disagree)
-    ├── BudgetError              a budget that cannot be read, or that nothing satisfies
-    ├── FileError                a file that is missing, unreadable, truncated, unsafe or of another format
-    │   └── DataError            images, labels or folders that cannot be learnt from
-    ├── WeightsError             tensors that do not belong to this network
-    ├── MissingExtraError        an optional library is not installed
-    ├── RunError                 a run folder in use, of other arguments, or that cannot be written
-    ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
-    └── VerificationError        it ran, and what it checked does not hold: exit code 1
+TriscaleError                what a caller can catch; the command line prints one line and exits with its `exit_code`
+├── SpecError                a network, stage or block that cannot be (a bad value, two numbers that disagree)
+├── BudgetError              a budget that cannot be read, or that nothing satisfies
+├── FileError                a file that is missing, unreadable, truncated, unsafe or of another format
+│   └── DataError            images, labels or folders that cannot be learnt from
+│       └── ImageError       one image file that cannot be used, and why (lives in triscale.data.images)
+├── WeightsError             tensors that do not belong to this network
+├── MissingExtraError        an optional library is not installed
+├── RunError                 a run folder in use, of other arguments, or that cannot be written
+├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
+└── VerificationError        it ran, and what it checked does not hold: exit code 1
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
 
 _PIECE = 16  # images that one thread makes at a time
+_MOST_WORKERS = 16  # beyond that threads wait for each other
 _AHEAD = 2  # batches that are made while one is used
 _KEPT_BYTES = 256 * 1024**2
 
@@ -67,7 +68,8 @@ class Batches:
     ) -> None:
         """Prepare; nothing is read yet.
 
-        batch_size: images per batch. seed: of order and augmentation. workers: threads; None takes one per core.
+        batch_size: images per batch. seed: of order and augmentation.
+        workers: threads; None takes one per core, 16 at most.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
             samples together are less than one batch, they are one batch all the same.
@@ -83,7 +85,7 @@ class Batches:
             )
         training = augmentation is not None
         self.samples, self.preprocessing, self.augmentation = samples, preprocessing, augmentation
-        self.batch_size, self.seed, self.workers = batch_size, seed, workers or cores()
+        self.batch_size, self.seed, self.workers = batch_size, seed, workers or min(cores(), _MOST_WORKERS)
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 
-_AT_ONCE = 32
+_AT_ONCE = 16  # few enough that Ctrl-C is obeyed soon, enough to be worth a thread's while
 
 
 def cores() -> int:
