@@ -17,9 +17,11 @@ from triscale.spec.network import Stem, stage
 
 SIZES = [f"b{i}" for i in range(9)] + [f"lite{i}" for i in range(5)] + ["l2"]
 FAMILY = [f"{owner}efficientnet_{size}" for owner in ("", "tf_") for size in SIZES]
+LARGE = ("b8", "l2", "tf_efficientnet_b6", "tf_efficientnet_b7")  # seconds each
+MEMBERS = [pytest.param(name, marks=[pytest.mark.slow] * name.endswith(LARGE)) for name in FAMILY]
 
 
-@pytest.mark.parametrize("name", FAMILY + ["mobilenet_v3_large", "detnas_coco_fpn_300m"])
+@pytest.mark.parametrize("name", [*MEMBERS, "mobilenet_v3_large", "detnas_coco_fpn_300m"])
 def test_memory_and_activations_by_arithmetic_are_those_of_the_built_network(name):
     net = network(name)
     model = ConvNet(net, device="meta").eval()
