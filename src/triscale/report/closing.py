@@ -15,9 +15,9 @@ SHOWN = 24  # images of each kind
 
 
 def examples(report: FitReport) -> Html:
-    """The images on which the network is most wrong, and most right."""
+    """The images that were hardest and easiest for the network."""
     parts: list[object] = []
-    for title, shown in (("Most wrong", report.worst), ("Most right", report.best)):
+    for title, shown in (("Hardest for the network", report.worst), ("Easiest for the network", report.best)):
         if shown:
             parts += [element("h3", title), _gallery(shown[:SHOWN])]
     if not parts:
@@ -90,6 +90,6 @@ def _figure(example: Example) -> Html:
     lines: list[object] = [said]
     if not right:
         lines.append(f"was {example.truth} {percent(example.true_score)}")
-    lines.append(element("span", example.path.name, css="soft"))
+    lines.append(element("span", "/".join(example.path.parts[-2:]), css="soft"))
     image = thumbnail(example.path, f"{example.path.name}: {example.truth}")
     return element("figure", join([image, element("figcaption", join(lines, "<br>"))]))

@@ -145,14 +145,22 @@ def _prepare(axes: Axes, axis: Axis, name: str, limits: Sequence[LimitResult]) -
         own.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
     axes.grid(visible=True, alpha=0.15)
     if limit is not None:
-        line, span = (axes.axvline, axes.axvspan) if name == "x" else (axes.axhline, axes.axhspan)
-        line(limit, color=GREY, linestyle="--", linewidth=1.2, zorder=2)
-        span(limit, high, color=GREY, alpha=0.14, linewidth=0, zorder=1)
-        said, place = f" {axis.word} ≤ {quantity(axis.word, limit)} ", ((limit, 1) if name == "x" else (1, limit))
+        _draw_limit(axes, name, limit, high)
+        # The words stand on the side of the line that has more room.
+        left = limit * limit > low * high if own.get_scale() == "log" else 2 * limit > low + high
+        across, up = (limit, 1.0) if name == "x" else (1.0, limit)
         axes.text(
-            *place, said, ha="right", va="top" if name == "x" else "bottom", fontsize=8, alpha=0.8,
+            across, up, f" {axis.word} ≤ {quantity(axis.word, limit)} ", fontsize=8, alpha=0.8,
+            ha="right" if left or name == "y" else "left", va="top" if name == "x" else "bottom",
             transform=axes.get_xaxis_transform() if name == "x" else axes.get_yaxis_transform(),
         )  # fmt: skip
+
+
+def _draw_limit(axes: Axes, name: str, limit: float, high: float) -> None:
+    """A line at the limit, and a shade over what lies beyond it."""
+    line, span = (axes.axvline, axes.axvspan) if name == "x" else (axes.axhline, axes.axhspan)
+    line(limit, color=GREY, linestyle="--", linewidth=1.2, zorder=2)
+    span(limit, high, color=GREY, alpha=0.14, linewidth=0, zorder=1)
 
 
 def _name_points(axes: Axes, placed: Sequence[Candidate], xs: Sequence[float], ys: Sequence[float]) -> None:

@@ -32,6 +32,10 @@ from triscale.spec.table import table_rows
 SHORT = 20  # rows of a table that is shown at once; the rest is folded away
 
 SPLITS = {"test": "test images", "val": "validation images"}
+QUARTILE = (
+    "For latency the upper quartile of three measurements, taken apart, must be inside the limit. "
+    "The time per image elsewhere on this page is their median."
+)
 NO_TEST = (
     "There is no test split, and training chose its best state on these very images: expect somewhat less on new ones."
 )
@@ -87,22 +91,24 @@ def budget(report: FitReport) -> Html:
         paragraph(join(["Asked for: ", element("code", report.budget)], "")),
         table(titles, rows, styles=("", "", "number", "number", "", "why")),
         paragraph("Every limit was measured again on the files in this folder, after training and export.", "note"),
+        paragraph(QUARTILE if any(limit.word == "latency" for limit in report.limits) else "", "note"),
     ]
     return section("budget", "The budget", parts)
 
 
 def choice(report: FitReport) -> Html:
     """What was chosen and why, what else was possible, and the network itself."""
-    words = [word for word in ("macs", "params", "activations", "memory", "size", "latency") if _known(report, word)]
+    words = _columns(report)
     scored = any(candidate.score is not None for candidate in report.candidates)
-    titles = ["network", "what was scaled", *words, *([report.score_name] if scored else []), "why"]
+    titles = ["network", *words, *([report.score_name] if scored else []), "why"]
     rows = []
     for candidate in report.candidates:
         values = [quantity(word, candidate.costs[word]) if word in candidate.costs else "–" for word in words]
         values += [_score(candidate.score)] if scored else []
-        rows.append([candidate.name, candidate.scaled, *values, candidate.reason])
+        name = join([candidate.name, element("span", candidate.scaled, css="soft")], "<br>")
+        rows.append([name, *values, candidate.reason])
     chosen = next((i for i, candidate in enumerate(report.candidates) if candidate.chosen), None)
-    styles = ["name", "", *["number"] * (len(words) + scored), "why"]
+    styles = ["name", *["number"] * (len(words) + scored), "why"]
     parts = [
         paragraph(report.choice),
         paragraph(f"It started from: {report.weights}." if report.weights else ""),
@@ -222,8 +228,11 @@ def _drawn(draw: Callable[[], str]) -> Html:
         return paragraph(f"A picture is missing here: {error}", "note")
 
 
-def _known(report: FitReport, word: str) -> bool:
-    return any(word in candidate.costs for candidate in report.candidates)
+def _columns(report: FitReport) -> list[str]:
+    """What the table of candidates compares: what the budget limits, then the usual costs, as far as there is room."""
+    words = [limit.word for limit in report.limits]
+    words += [word for word in ("macs", "params") if word not in words][: max(0, 3 - len(words))]
+    return [word for word in words if any(word in candidate.costs for candidate in report.candidates)]
 
 
 def _score(score: float | None) -> str:

@@ -84,7 +84,7 @@ def reading(preprocessing: Preprocessing) -> str:
     """The part of `without_triscale` that turns a photograph into the network's input."""
     height, width = preprocessing.size
     template = {"crop": _CROP, "squash": _SQUASH, "letterbox": _LETTERBOX}[preprocessing.fit]
-    mean, std = ([float(f"{value:.9g}") for value in values] for values in (preprocessing.mean, preprocessing.std))
+    mean, std = _short(preprocessing.mean), _short(preprocessing.std)
     grey = preprocessing.channels == 1
     resize = template.format(
         width=width,
@@ -98,3 +98,9 @@ def reading(preprocessing: Preprocessing) -> str:
         channels=preprocessing.channels,
     )
     return _READ.format(mode="L" if grey else "RGB", resize=resize)
+
+
+def _short(values: tuple[float, ...]) -> float | list[float]:
+    """One number where all channels have the same."""
+    rounded = [float(f"{value:.9g}") for value in values]
+    return rounded[0] if len(set(rounded)) == 1 else rounded
