@@ -24,5 +24,7 @@ def positive(name: str, value: object, most: float = LARGEST_RATIO) -> None:
 
 def shown(value: object) -> str:
     """A value as an error message shows it: never longer than a line."""
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**30 else f"{str(value)[:20]}..."
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"  # Python refuses to print what has thousands of digits
+    text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
