@@ -1,5 +1,8 @@
 """What the tests of models share: random statistics that make numerics visible, and how far two answers are apart."""
 
+import os
+import traceback
+
 import torch
 from torch import nn
 
@@ -65,3 +68,16 @@ def small_network(**changes):
 def small_model(seed=0, **changes):
     torch.manual_seed(seed)
     return randomised(ConvNet(small_network(**changes)))
+
+
+def in_child(work):
+    """Run `work` in a forked process, which may give up rights; True when it ended without an exception."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0

@@ -9,7 +9,7 @@ from torch import nn
 from tests.models.helpers import SAME, answer, photos, small_model, small_network
 from triscale.errors import SpecError
 from triscale.models.assembler import ConvNet, default_preprocessing
-from triscale.spec.block import Block
+from triscale.spec.block import Block, Squeeze
 from triscale.spec.cost import cost
 from triscale.spec.families import NETWORKS, network
 from triscale.spec.network import Head, Numerics, Stem, stage
@@ -192,11 +192,14 @@ def test_a_trained_swish_beta_survives_the_export():
     assert program.state_dict["stages.0.0.expand.act.beta"].item() == 2.5
 
 
-def test_compiles_without_graph_breaks():
-    model = small_model()
-    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
+def test_compiles_as_one_graph_for_any_batch():
+    model = small_model(stages=(stage(Block("mbconv", 8, 3, 2, 4, squeeze=Squeeze()), 2),))
     images = photos(32, 32, 2)
+    torch._dynamo.mark_dynamic(images, 0)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(answer(compiled, images), answer(model, images))
+    with torch.compiler.set_stance("fail_on_recompile"):
+        torch.testing.assert_close(answer(compiled, photos(32, 32, 3)), answer(model, photos(32, 32, 3)))
 
 
 def test_grey_images_need_grey_preprocessing():

@@ -127,18 +127,22 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
         return None
     try:
         values = json.loads(text)
-        if values["version"] != VERSION:
-            raise FileError(
-                f"{file.path}: is of format version {values['version']!r}, this triscale reads {VERSION}; use the "
-                f"triscale that wrote it, or a newer one."
-            )
-        return OwnMetadata(
-            network_from_dict(values["network"]),
-            preprocessing_from_dict(values["preprocessing"]),
-            card_from_dict(values["card"]),
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{file.path}: its description of the network is no JSON ({error}).") from None
+    version = values.get("version") if isinstance(values, dict) else None
+    if version != VERSION:
+        raise FileError(
+            f"{file.path}: is of format version {version!r}, this triscale reads {VERSION}; use the triscale that "
+            f"wrote it, or a newer one."
         )
-    except (ValueError, KeyError, TypeError, RecursionError, SpecError) as error:
-        raise FileError(f"{file.path}: its description of the network is damaged ({error}).") from None
+    try:
+        return OwnMetadata(
+            network_from_dict(values.get("network")),
+            preprocessing_from_dict(values.get("preprocessing")),
+            card_from_dict(values.get("card")),
+        )
+    except SpecError as error:
+        raise FileError(f"{file.path}: its description of the network is damaged: {error}") from None
 
 
 def find_naming(model: ConvNet, tensors: Mapping[str, Tensor], where: str) -> Naming:
