@@ -138,7 +138,7 @@ class _Writer:
     def constant(self, name: str, tensor: Tensor) -> str:
         from onnx import numpy_helper
 
-        array = np.ascontiguousarray(tensor.detach().to(torch.float32).numpy())
+        array = np.ascontiguousarray(tensor.detach().to("cpu", torch.float32).numpy())
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 

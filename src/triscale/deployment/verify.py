@@ -60,12 +60,12 @@ def verify(model: nn.Module, path: str | Path, images: Tensor, tolerance: float 
     engine = load_engine(path)
     was_training = model.training
     model.eval()
-    worst, agreeing = 0.0, 0
+    worst, agreeing, device = 0.0, 0, next(model.parameters()).device
     try:
         with torch.inference_mode():
             for batch in images.split(BATCH):
-                expected = model(batch)
-                found = torch.from_numpy(engine.run(batch.numpy()))
+                expected = model(batch.to(device)).cpu()
+                found = torch.from_numpy(engine.run(batch.cpu().numpy()))
                 # Neither max() nor a comparison keeps a NaN by itself; torch's maximum does.
                 error = (expected - found).abs().max()
                 worst = float(torch.maximum(error, torch.tensor(worst)))
