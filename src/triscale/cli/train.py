@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from triscale.cli.names import resolve
 from triscale.cli.output import print_json
-from triscale.errors import SpecError, TrainingError
+from triscale.errors import TrainingError
 from triscale.spec.files import network_to_dict, read_json, write_network
+
+if TYPE_CHECKING:
+    from triscale.training.recipe import Recipe
 
 
 def train(
@@ -68,37 +71,23 @@ def train(
         print the figures as JSON at the end
     """
     network = resolve(name)
-    if pixels is not None and pixels < 1:
-        raise SpecError(f"--size must be at least 1, got {pixels}.")
-    if config is not None and recipe is not None:
-        raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
+    if pixels is not None:
+        network = replace(network, resolution=(pixels, pixels))
     import torch
 
     from triscale.data.dataset import read_dataset
     from triscale.models.create import create_model
-    from triscale.training.config import read_config
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
-    from triscale.training.recipe import Recipe
-    from triscale.training.recipe import recipe as named
     from triscale.training.run import RunFolder
 
-    if config is not None:
-        table = read_config(config).get("recipe")
-        if not isinstance(table, dict):
-            raise TrainingError(f"{config}: has no [recipe] table; give a config.toml that a run wrote.")
-        chosen = Recipe.from_table(table, f"{config}: recipe")
-    else:
-        chosen = named(recipe or ("finetune" if weights else "small-data"))
     given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = replace(chosen, seed=seed, **{key: value for key, value in given.items() if value is not None})
+    chosen = replace(_recipe(recipe, config, weights), seed=seed, **{k: v for k, v in given.items() if v is not None})
     if no_mirror:
         chosen = replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     folder = out or Path("runs") / f"{data.resolve().stem}-{network.name.split('@')[0]}"
-    if pixels is not None:
-        network = replace(network, resolution=(pixels, pixels))
     torch.manual_seed(seed)
     arguments = {
         "network": network_to_dict(network),
@@ -119,9 +108,23 @@ def train(
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                split = "validation" if result.test is None else "test"
-                shown = result.evaluation
+                shown, split = result.evaluation, "test" if result.test is not None else "validation"
                 print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
+    """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
+    from triscale.training.config import read_config
+    from triscale.training.recipe import Recipe, recipe
+
+    if config is None:
+        return recipe(name or ("finetune" if weights else "small-data"))
+    if name is not None:
+        raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
+    table = read_config(config).get("recipe")
+    if not isinstance(table, dict):
+        raise TrainingError(f"{config}: has no [recipe] table; give a config.toml that a run wrote.")
+    return Recipe.from_table(table, f"{config}: recipe")
