@@ -45,9 +45,12 @@ def replacing(path: str | Path) -> Generator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(mode)  # some writers make private files; what ships is as readable as any other
         temporary.replace(path)
     except OSError as error:
         why = _WHY.get(error.errno or 0, error.strerror or str(error))

@@ -90,4 +90,7 @@ def _draw(rows: list[dict[str, Any]], picture: Path) -> None:
         Candidate(Path(row["run"]).name, "", {"macs": row["macs"]}, row["top1"], row is measured[0], "")
         for row in measured
     ]
-    atomic.write_text(picture, trade_off(points, (), "top-1"))
+    drawn = trade_off(points, (), "top-1")
+    if not drawn:
+        raise RunError("--picture needs at least two runs that differ in accuracy; give others, or leave it out.")
+    atomic.write_text(picture, drawn)

@@ -12,7 +12,7 @@ from triscale.fit.choose import Candidate
 from triscale.fit.job import FitResult, Job, Shipped
 from triscale.report import model as page
 from triscale.spec.cost import cost
-from triscale.spec.limits import quantity
+from triscale.spec.limits import Budget, quantity
 from triscale.training.config import to_table
 from triscale.training.evaluate import Evaluation
 from triscale.training.run import RunFolder, read_log
@@ -40,7 +40,7 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         preprocessing=trained.model.preprocessing,
         weights=weights,
         choice=f"{chosen.network.name}: {chosen.scaled}. {chosen.reason[:1].upper()}{chosen.reason[1:]}.",
-        candidates=tuple(_candidate(c, c is chosen) for c in (chosen, *result.choice.rejected)),
+        candidates=tuple(_candidate(c, c is chosen, job.budget) for c in (chosen, *result.choice.rejected)),
         data=_data(result.dataset),
         curve=_curve(run.path),
         evaluation=_evaluation(result.dataset, trained.evaluation, "test" if trained.test is not None else "val"),
@@ -87,9 +87,10 @@ def lines(result: FitResult) -> list[str]:
     return said
 
 
-def _candidate(candidate: Candidate, chosen: bool) -> page.Candidate:
-    name = candidate.network.name
-    return page.Candidate(name, candidate.scaled, candidate.values, candidate.top1, chosen, candidate.reason)
+def _candidate(candidate: Candidate, chosen: bool, budget: Budget) -> page.Candidate:
+    """With the costs that the budget limits, and the two that everybody asks for."""
+    costs = {w: v for w, v in candidate.values.items() if w in budget.limits or w in ("macs", "params")}
+    return page.Candidate(candidate.network.name, candidate.scaled, costs, candidate.top1, chosen, candidate.reason)
 
 
 def _data(dataset: Dataset) -> page.DataSummary:

@@ -110,7 +110,9 @@ def _trade_off_axes(
     # A limit that only a few candidates were measured against would hide the others.
     words = sorted((word for word in words if known(word) >= 2), key=lambda word: -known(word))
     scored = [candidate for candidate in candidates if candidate.score is not None]
-    by_score = len(scored) >= 2 and len({candidate.score for candidate in scored}) > 1
+    by_score = len({candidate.score for candidate in scored}) > 1
+    if any(candidate.chosen and candidate.score is None for candidate in candidates):
+        by_score = False  # a picture without what was chosen would say nothing
     if not words or (not by_score and len(words) < 2):
         return None
     placed = [c for c in (scored if by_score else candidates) if all(w in c.costs for w in words[: 2 - by_score])]
