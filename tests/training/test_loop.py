@@ -101,6 +101,14 @@ def test_curves_for_tensorboard_are_written(trained):
     assert list((trained[1] / "tensorboard").glob("events.out.tfevents.*"))
 
 
+def test_without_tensorboard_it_is_said_once_and_training_goes_on(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("triscale.training.metrics.importlib.util.find_spec", lambda name: None)
+    progress = AtStep()
+    train_tiny(images, tmp_path / "run", epochs=1, progress=progress)
+    assert sum("pip install 'triscale[train]'" in line for line in progress.lines) == 1
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
 def test_a_done_run_is_not_trained_again(images, trained, tmp_path):
     _, folder, _ = trained
     before = (folder / "model.safetensors").read_bytes()

@@ -83,7 +83,7 @@ class Training:
     def run_epochs(self) -> None:
         """Train until the last epoch, or until patience is out."""
         state = self.state
-        if self.log.note:
+        if self.log.note and state.step == 0:
             self.progress.say(self.log.note)
         self.progress.start("training", self.plan.total_steps, state.step)
         try:

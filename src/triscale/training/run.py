@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,12 +20,11 @@ import msgspec
 from triscale import atomic
 from triscale.errors import FileError, RunError
 from triscale.training.config import differences, to_table, write_config
+from triscale.training.lock import release_lock, take_lock
 
 State = Literal["running", "interrupted", "failed", "done"]
 VERSION = 1
 SHOWN_DIFFERENCES = 4
-
-_held: set[int] = set()  # descriptors of the locks of this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class RunFolder:
         Raises: RunError when another process uses it, it belongs to other arguments or data, or is no run folder.
         """
         path = Path(path)
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             _remove_unfinished(path)
             wanted = to_table(arguments)
@@ -89,7 +87,7 @@ class RunFolder:
                 run = cls(path, RunRecord(command, wanted, hashed, data, environment(), now, now), _lock=lock)
                 run.update()
         except BaseException:
-            _release(lock)
+            release_lock(lock)
             raise
         return run
 
@@ -115,7 +113,7 @@ class RunFolder:
     def close(self) -> None:
         """Let go of the folder, so that another process may take it."""
         if self._lock >= 0:
-            _release(self._lock)
+            release_lock(self._lock)
             self._lock = -1
 
     @property
@@ -263,40 +261,6 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def _take_lock(path: Path) -> int:
-    """Lock the folder; the kernel unlocks it when this process ends, however it ends."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be used as a run folder: {error.strerror}; choose another --out.") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(lock)
-        raise RunError(f"{path}: in use by process {holder}; wait for it, or choose another --out.") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    _held.add(lock)
-    return lock
-
-
-def _release(lock: int) -> None:
-    _held.discard(lock)
-    os.close(lock)
-
-
-def _forget_locks() -> None:
-    """In a forked child: a worker that outlives a killed parent must not keep the folder locked."""
-    for lock in _held:
-        os.close(lock)
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_forget_locks)
 
 
 def _check_empty(path: Path) -> None:
