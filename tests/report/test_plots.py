@@ -1,5 +1,6 @@
 """Plots as SVG."""
 
+import math
 import sys
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -39,6 +40,12 @@ def test_without_scores_two_costs_are_drawn():
 def test_a_cost_that_few_were_measured_in_hides_nobody():
     options = [option("a", 5e7, 0.7, True, latency=0.003), option("b", 9e7, 0.8, latency=0.005), option("c", 4e7, 0.6)]
     assert {"a", "b", "c", "MACs"} <= set(words(trade_off(options, LIMITS)))
+
+
+def test_what_is_no_number_is_not_placed():
+    options = [option("a", 5e7, 0.7, True), option("b", 9e7, 0.8, latency=math.inf), option("c", math.nan, 0.6)]
+    said = words(trade_off([*options, option("d", 4e7, math.nan)], LIMITS))
+    assert {"a", "b", "MACs"} <= set(said) and not {"c", "d"} & set(said)
 
 
 @pytest.mark.parametrize("candidates", [[], [option("a", 5e7, 0.7, True)], [option("a", 5e7), option("b", 6e7)]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,11 @@ class Candidate:
     score: float | None
     chosen: bool
     reason: str
+
+    def cost(self, word: str) -> float | None:
+        """Its cost in that word of the budget; None where it was not measured, or is no number."""
+        value = self.costs.get(word, math.nan)
+        return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)

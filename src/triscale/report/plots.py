@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Generator, Sequence
@@ -105,17 +106,19 @@ def _trade_off_axes(
     words += [word for word in ("macs", "params", "size", "latency", "memory") if word not in words]
 
     def known(word: str) -> int:
-        return sum(word in candidate.costs for candidate in candidates)
+        return sum(candidate.cost(word) is not None for candidate in candidates)
 
     # A limit that only a few candidates were measured against would hide the others.
     words = sorted((word for word in words if known(word) >= 2), key=lambda word: -known(word))
-    scored = [candidate for candidate in candidates if candidate.score is not None]
+    scored = [each for each in candidates if each.score is not None and math.isfinite(each.score)]
     by_score = len({candidate.score for candidate in scored}) > 1
     if any(candidate.chosen and candidate.score is None for candidate in candidates):
         by_score = False  # a picture without what was chosen would say nothing
     if not words or (not by_score and len(words) < 2):
         return None
-    placed = [c for c in (scored if by_score else candidates) if all(w in c.costs for w in words[: 2 - by_score])]
+    placed = [
+        c for c in (scored if by_score else candidates) if all(c.cost(w) is not None for w in words[: 2 - by_score])
+    ]
     if len(placed) < 2:
         return None
     across = Axis(words[0], NAMES.get(words[0], words[0]), tuple(c.costs[words[0]] for c in placed))

@@ -103,7 +103,8 @@ def choice(report: FitReport) -> Html:
     titles = ["network", *words, *([report.score_name] if scored else []), "why"]
     rows = []
     for candidate in report.candidates:
-        values = [quantity(word, candidate.costs[word]) if word in candidate.costs else "–" for word in words]
+        costs = {word: candidate.cost(word) for word in words}
+        values = ["–" if own is None else quantity(word, own) for word, own in costs.items()]
         values += [_score(candidate.score)] if scored else []
         name = join([candidate.name, element("span", candidate.scaled, css="soft")], "<br>")
         rows.append([name, *values, candidate.reason])
@@ -232,7 +233,7 @@ def _columns(report: FitReport) -> list[str]:
     """What the table of candidates compares: what the budget limits, then the usual costs, as far as there is room."""
     words = [limit.word for limit in report.limits]
     words += [word for word in ("macs", "params") if word not in words][: max(0, 3 - len(words))]
-    return [word for word in words if any(word in candidate.costs for candidate in report.candidates)]
+    return [word for word in words if any(each.cost(word) is not None for each in report.candidates)]
 
 
 def _score(score: float | None) -> str:
