@@ -26,7 +26,8 @@ squeezes = st.builds(
 def blocks(draw, channels, stride):
     kind = draw(st.sampled_from(["mbconv", "fused", "separable", "bottleneck", "basic"]))
     expand, hidden = draw(EXPANSIONS), draw(st.none() | st.integers(1, 50))
-    takes_squeeze = kind != "fused" or expand != 1 or hidden is not None
+    relative_to = draw(st.sampled_from(["input", "output"]))
+    takes_squeeze = kind != "fused" or (expand, hidden, relative_to) != (1, None, "input")
     return Block(
         kind,
         channels,
@@ -34,7 +35,7 @@ def blocks(draw, channels, stride):
         stride,
         expand,
         hidden,
-        draw(st.sampled_from(["input", "output"])),
+        relative_to,
         draw(st.none() | squeezes) if takes_squeeze else None,
         draw(ACTIVATIONS),
         draw(st.booleans()),

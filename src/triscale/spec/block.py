@@ -54,8 +54,8 @@ class Squeeze:
 class Block:
     """One block. Its input channels come from the block before it, so they are not written here.
 
-    kind: "mbconv" 1x1 expand, depthwise kernel x kernel, [squeeze], 1x1 project; no expansion when `expand` is 1.
-          "fused" kernel x kernel expand, [squeeze], 1x1 project; with `expand` 1 one convolution with its activation.
+    kind: "mbconv" 1x1 expand, depthwise kernel x kernel, [squeeze], 1x1 project; no expansion at 1 x its input.
+          "fused" kernel x kernel expand, [squeeze], 1x1 project; at 1 x its input one convolution with its activation.
           "separable" depthwise and 1x1, both with an activation, no residual (MobileNetV1).
           "bottleneck" 1x1, kernel x kernel, 1x1; "basic" two kernel x kernel (ResNet); [squeeze] on the output,
           activation after the sum.
@@ -118,7 +118,7 @@ class Block:
 
     def expands(self) -> bool:
         """Whether an expansion convolution stands before the depthwise (or fused) one."""
-        return self.hidden is not None or self.expand != 1.0
+        return self.hidden is not None or self.expand != 1.0 or self.relative_to == "output"
 
     def hidden_channels(self, in_channels: int) -> int:
         """Channels inside the block: explicit, or `expand` times its input (or output), rounded to the nearest."""
