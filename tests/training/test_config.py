@@ -30,7 +30,7 @@ def test_what_is_left_out_is_what_is_none_by_default(name):
             {"augmentation": {"flips": 0.5}},
             "config.toml, recipe, augmentation: unknown key 'flips'; did you mean 'flip'?",
         ),
-        ({"zzz": 1}, "unknown key 'zzz'; known keys: epochs, batch_size"),
+        ({"zzz": 1}, "unknown key 'zzz'; known keys: epochs, least_steps"),
         ({"epochs": "three"}, "config.toml, recipe: epochs: expected `int`, got `str`."),
         ({"optimiser": "adam"}, "config.toml, recipe: optimiser: invalid enum value 'adam'."),
     ],

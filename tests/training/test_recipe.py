@@ -31,6 +31,13 @@ def test_warm_up_never_takes_more_than_half():
     assert Recipe(epochs=1, batch_size=10, warmup_epochs=5).plan(images=100).warmup_steps == 5
 
 
+def test_a_small_set_is_gone_through_until_there_are_steps_enough():
+    plan = Recipe(epochs=4, batch_size=64, warmup_epochs=1, least_steps=200).plan(images=320)
+    assert (plan.epochs, plan.steps_per_epoch, plan.total_steps, plan.warmup_steps) == (40, 5, 200, 50)
+    assert "40 epochs instead of 4: 320 images make few steps, 200 are wanted" in plan.notes
+    assert Recipe(epochs=4, batch_size=64, least_steps=200).plan(images=6400).epochs == 4
+
+
 @pytest.mark.parametrize(("steps", "decay"), [(10, 0.9), (1000, 0.99), (10_000, 0.999), (10_000_000, 0.9999)])
 def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
     assert derived_decay(steps) == pytest.approx(decay)

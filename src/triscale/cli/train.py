@@ -81,7 +81,8 @@ def train(
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
-    given = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    least_steps = None if epochs is None else 0
+    given = {"epochs": epochs, "least_steps": least_steps, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = replace(_recipe(recipe, config, weights), seed=seed, **{k: v for k, v in given.items() if v is not None})
     if no_mirror:
         chosen = replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))

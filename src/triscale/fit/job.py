@@ -228,7 +228,9 @@ def recipe_of(job: Job, chosen: Candidate) -> Recipe:
     if min(chosen.network.resolution) <= 112:
         # Small images have no room for a crop that keeps a twelfth of them.
         augmentation = replace(augmentation, crop_area=(max(0.6, augmentation.crop_area[0]), 1.0))
-    return replace(made, epochs=job.epochs or made.epochs, seed=job.seed, augmentation=augmentation)
+    if job.epochs:
+        made = replace(made, epochs=job.epochs, least_steps=0)
+    return replace(made, seed=job.seed, augmentation=augmentation)
 
 
 def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:

@@ -129,7 +129,7 @@ class Training:
         if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
             self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
         best = f"  best {state.best.top1:.1%}" if state.best else ""
-        self.progress.advance(1, f"epoch {state.epoch + 1}/{self.recipe.epochs}  loss {result.loss:.3f}{best}")
+        self.progress.advance(1, f"epoch {state.epoch + 1}/{self.plan.epochs}  loss {result.loss:.3f}{best}")
 
     def _evaluate_epoch(self) -> None:
         """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
@@ -149,8 +149,8 @@ class Training:
         self._log_epoch(dict(zip(models, found, strict=True)))
         state.epoch, state.batch, state.sums = state.epoch + 1, 0, EpochSums()
         out_of_patience = 0 < self.recipe.patience <= state.stale
-        state.finished = state.epoch == self.recipe.epochs or out_of_patience
-        if out_of_patience and state.epoch < self.recipe.epochs:
+        state.finished = state.epoch == self.plan.epochs or out_of_patience
+        if out_of_patience and state.epoch < self.plan.epochs:
             self.progress.say(f"stopped after epoch {state.epoch}: no better result for {state.stale} epochs")
         if state.finished:
             self._save()
@@ -172,7 +172,7 @@ class Training:
         self.log.write("epoch", state.step, fields)
         figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
         self.progress.say(
-            f"epoch {state.epoch + 1}/{self.recipe.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
+            f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
             f"{fields['data_wait']:.0%} of the time waiting for data"
         )

@@ -24,10 +24,13 @@ def take_lock(path: Path) -> int:
         raise RunError(f"{path}: cannot be used as a run folder: {error.strerror}; choose another --out.") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise RunError(f"{path}: in use by process {holder}; wait for it, or choose another --out.") from None
+    except OSError as error:
+        os.close(lock)
+        raise RunError(f"{path}: cannot be locked: {error.strerror}; choose a folder on a local disk.") from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     _held.add(lock)

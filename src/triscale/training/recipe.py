@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,6 +27,7 @@ class Recipe:
     """How to train.
 
     epochs: passes over the training images. batch_size: images a step.
+    least_steps: a small set is gone through more often, until there are so many steps; 0 for never.
     learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
         AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
     warmup_epochs: linear warm-up; then a cosine down to `final_rate` times the peak.
@@ -47,6 +49,7 @@ class Recipe:
     """
 
     epochs: int = 10
+    least_steps: int = 0
     batch_size: int = 64
     optimiser: OptimiserName = "adamw"
     learning_rate: float = 2e-3
@@ -76,7 +79,7 @@ class Recipe:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("learning_rate", "checkpoint_seconds"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        for name in ("warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
+        for name in ("least_steps", "warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         for name in ("momentum", "label_smoothing", "ema_decay", "dropout", "drop_connect"):
             value = getattr(self, name)
@@ -103,22 +106,25 @@ class Recipe:
             raise TrainingError("there are no training images; add some, or make the validation share smaller.")
         batch = min(self.batch_size, images)
         steps_per_epoch = images // batch
-        total = steps_per_epoch * self.epochs
-        warmup = min(round(self.warmup_epochs * steps_per_epoch), total // 2)
+        epochs = max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
+        total = steps_per_epoch * epochs
+        # Where epochs were added, each is short; the warm-up grows with them.
+        warmup = min(round(self.warmup_epochs * steps_per_epoch * epochs / self.epochs), total // 2)
         ratio = batch / REFERENCE_BATCH
         factor = ratio**0.5 if self.optimiser == "adamw" else ratio
         decay = derived_decay(total) if self.ema_decay is None else self.ema_decay
         return Plan(
             batch_size=batch,
+            epochs=epochs,
             steps_per_epoch=steps_per_epoch,
             total_steps=total,
             warmup_steps=warmup,
             learning_rate=self.learning_rate * factor,
             ema_decay=decay,
-            notes=tuple(self._notes(images, batch, factor, warmup, total, decay)),
+            notes=tuple(self._notes(images, batch, factor, epochs, total, decay)),
         )
 
-    def _notes(self, images: int, batch: int, factor: float, warmup: int, total: int, decay: float) -> list[str]:
+    def _notes(self, images: int, batch: int, factor: float, epochs: int, total: int, decay: float) -> list[str]:
         law = "square root of batch" if self.optimiser == "adamw" else "batch"
         notes = [
             f"learning rate {self.learning_rate * factor:.3g}: {self.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
@@ -128,8 +134,10 @@ class Recipe:
             notes.append(f"batch {batch} instead of {self.batch_size}: there are only {images} training images")
         if decay and self.ema_decay is None:
             notes.append(f"EMA decay {decay:.5g}: an average over about a tenth of the {total} steps")
-        if warmup < round(self.warmup_epochs * (images // batch)):
-            notes.append(f"warm-up of {warmup} steps: half of the {total} that there are")
+        if epochs > self.epochs:
+            notes.append(
+                f"{epochs} epochs instead of {self.epochs}: {images} images make few steps, {total} are wanted"
+            )
         return notes
 
 
@@ -141,6 +149,7 @@ class Plan:
     """
 
     batch_size: int
+    epochs: int
     steps_per_epoch: int
     total_steps: int
     warmup_steps: int
@@ -150,12 +159,19 @@ class Plan:
 
 
 RECIPES: dict[str, Recipe] = {
-    # From pretrained weights, a few thousand images: a few epochs at a small learning rate.
-    "finetune": Recipe(),
+    # From pretrained weights: few epochs, little distortion.
+    "finetune": Recipe(epochs=8, least_steps=300, augmentation=Augmentation(crop_area=(0.5, 1.0))),
     # From scratch on few or small images: longer, warmer, with more regularisation.
-    "small-data": Recipe(epochs=60, learning_rate=4e-3, warmup_epochs=5, weight_decay=0.05),
+    "small-data": Recipe(
+        epochs=60,
+        least_steps=2000,
+        learning_rate=4e-3,
+        warmup_epochs=5,
+        weight_decay=0.05,
+        augmentation=Augmentation(crop_area=(0.35, 1.0), randaugment_layers=1, randaugment_magnitude=7),
+    ),
     # To see that everything works.
-    "quick": Recipe(epochs=2, warmup_epochs=0.5),
+    "quick": Recipe(epochs=2, warmup_epochs=0.5, augmentation=Augmentation(crop_area=(0.5, 1.0))),
 }
 
 
