@@ -9,31 +9,41 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from triscale.errors import TriscaleError
-from triscale.spec.block import Block, Squeeze
-from triscale.spec.budget import fit_budget
-from triscale.spec.card import ModelCard
-from triscale.spec.cost import Cost, cost
-from triscale.spec.families import list_networks, network
-from triscale.spec.files import read_network, write_network
-from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
-from triscale.spec.preprocessing import Preprocessing
-from triscale.spec.rounding import Rounding
-from triscale.spec.scaling import compound, scale
-
 if TYPE_CHECKING:
+    from triscale.errors import TriscaleError
     from triscale.models.create import create_model
     from triscale.models.files import load, save
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
+    from triscale.spec.block import Block, Squeeze
+    from triscale.spec.budget import fit_budget
+    from triscale.spec.card import ModelCard
+    from triscale.spec.cost import Cost, cost
+    from triscale.spec.families import list_networks, network
+    from triscale.spec.files import read_network, write_network
+    from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
+    from triscale.spec.preprocessing import Preprocessing
+    from triscale.spec.rounding import Rounding
+    from triscale.spec.scaling import compound, scale
 
-_LAZY = {
-    "LoadReport": "triscale.models.weights",
-    "create_model": "triscale.models.create",
-    "export_state_dict": "triscale.models.weights",
-    "load": "triscale.models.files",
-    "load_weights": "triscale.models.weights",
-    "save": "triscale.models.files",
+# Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
+# from its first moment, and most of it never needs torch.
+_HOMES = {
+    "triscale.errors": ("TriscaleError",),
+    "triscale.models.create": ("create_model",),
+    "triscale.models.files": ("load", "save"),
+    "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
+    "triscale.spec.block": ("Block", "Squeeze"),
+    "triscale.spec.budget": ("fit_budget",),
+    "triscale.spec.card": ("ModelCard",),
+    "triscale.spec.cost": ("Cost", "cost"),
+    "triscale.spec.families": ("list_networks", "network"),
+    "triscale.spec.files": ("read_network", "write_network"),
+    "triscale.spec.network": ("Head", "Network", "Numerics", "Stage", "Stem", "stage"),
+    "triscale.spec.preprocessing": ("Preprocessing",),
+    "triscale.spec.rounding": ("Rounding",),
+    "triscale.spec.scaling": ("compound", "scale"),
 }
+_LAZY = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Block",
@@ -68,7 +78,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = value = getattr(importlib.import_module(_LAZY[name]), name)
+        return value
     raise AttributeError(f"module 'triscale' has no attribute {name!r}")
 
 

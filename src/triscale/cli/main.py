@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from importlib import metadata
-
-import cyclopts
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from triscale.errors import TriscaleError
+
+if TYPE_CHECKING:
+    import cyclopts
 
 # name, where it lives, what it does; a command's module is imported when it is called
 COMMANDS = (
@@ -29,17 +32,23 @@ COMMANDS = (
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
-def make_app() -> cyclopts.App:
-    """The command line as an object; `make_app()(["info", "efficientnet_b0"])` runs a command."""
+def make_app(called: str = "") -> cyclopts.App:
+    """The command line as an object; `make_app()(["info", "efficientnet_b0"])` runs a command.
+
+    called: the command whose own help, example and all, may be asked for; of the others only the summary is known.
+    """
+    import cyclopts
+
     app = cyclopts.App(
         name="triscale",
         help="Scale depth, width and resolution together: from images and a budget to a network that is ready to ship.",
-        version=lambda: metadata.version("triscale"),
+        version=_version,
         default_parameter=cyclopts.Parameter(negative=()),
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     for name, target, summary in COMMANDS:
-        app.command(target, name=name, help=summary)
+        app.command(target, name=name, help=None if name == called else summary)
     return app
 
 
@@ -48,22 +57,65 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns: 0 done; 1 it ran, and what it checked does not hold; 2 the input is wrong; 130 interrupted.
     """
-    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = make_app()(given, exit_on_error=False, print_error=False, result_action="return_value")
+        code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return code
     except TriscaleError as error:
         return _complain(str(error), error.exit_code)
-    except cyclopts.CycloptsError as error:
-        command = f"triscale {given[0]}" if given and not given[0].startswith("-") else "triscale"
-        return _complain(f"{str(error).rstrip('.')}; see `{command} --help`.", 2)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command again goes on where it stopped.", INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing is left to say, and Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_unwritten()
         return 0
+    except OSError as error:
+        _discard_unwritten()
+        place = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{place}{error.strerror or error}; put that right and run the same command again.", 2)
+
+
+def _run(given: Sequence[str]) -> int:
+    import cyclopts  # here, so that Ctrl-C while it loads is answered in one line too
+
+    command = given[0] if given and given[0] in {name for name, _, _ in COMMANDS} else ""
+    try:
+        result = make_app(command)(given, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        place = f"triscale {command}".rstrip()
+        told = _usage(error, command, given)
+        return _complain(f"{told}{'' if told.endswith('?') else ';'} see `{place} --help`.", 2)
+    return result if isinstance(result, int) else 0
+
+
+def _usage(error: cyclopts.CycloptsError, command: str, given: Sequence[str]) -> str:
+    """What is wrong with a command line, in a sentence without its full stop."""
+    import cyclopts
+
+    if isinstance(error, cyclopts.UnknownCommandError) and not command:
+        near = difflib.get_close_matches(given[0], [name for name, _, _ in COMMANDS], n=1)
+        return f"no command is called {given[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument and error.keyword is None:
+        name = error.argument.name
+        if error.argument.field_info.is_positional:
+            name = name.lstrip("-").upper()
+        if not error.argument.tokens:
+            return f"`{' '.join(error.command_chain or ())}` needs {name}"
+    return str(error).rstrip(".")
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    return metadata.version("triscale")
+
+
+def _discard_unwritten() -> None:
+    """What standard output did not take now is not tried again when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str, code: int) -> int:
