@@ -111,8 +111,8 @@ def _score(logits: Tensor, labels: Tensor, indices: np.ndarray, classes: Sequenc
     confusion = torch.bincount(labels * count + best[:, 0], minlength=count * count).reshape(count, count)
     totals, hits = confusion.sum(1), confusion.diagonal()
     return Evaluation(
-        top1=float(right[:, 0].float().mean()),
-        top5=float(right.any(1).float().mean()),
+        top1=int(right[:, 0].sum()) / len(labels),
+        top5=int(right.any(1).sum()) / len(labels),
         loss=loss,
         per_class={name: int(hits[i]) / int(totals[i]) for i, name in enumerate(classes) if totals[i]},
         confusion=confusion.numpy(),

@@ -58,7 +58,9 @@ def ship(
     model.card = replace(
         model.card,
         classes=dataset.classes,
-        origin=model.card.origin or "trained by triscale",
+        origin=f"trained by triscale, beginning with {model.card.origin}"
+        if model.card.origin
+        else "trained by triscale",
         metrics={"top1": shown.top1, "top5": shown.top5},
     )
     save(model, run.path / "model.safetensors")
