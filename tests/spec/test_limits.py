@@ -57,8 +57,8 @@ def test_a_decimal_limit_is_exact_so_that_a_network_of_exactly_that_is_inside(te
         ("macs>=1G", r"cannot read 'macs>=1G'"),
         ("macs<=1G params<=8M", "cannot read"),
         ("macs<=nan", "cannot read"),
-        ("macs<=1G,", "cannot read ''"),
-        ("", "cannot read ''"),
+        ("macs<=1G,", "nothing beside one of its commas; write limits as"),
+        ("", "it is empty; write limits as"),
         ("1G", "cannot read '1G'"),
     ],
 )
