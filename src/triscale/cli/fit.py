@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
 from triscale.spec.files import read_json
 from triscale.spec.limits import parse
@@ -60,7 +61,7 @@ def fit_command(
         print the figures as JSON at the end
     """
     limits = parse(budget)
-    folder = out or Path("runs") / data.resolve().stem
+    folder = run_folder(out, data)
 
     from triscale.fit.job import Job
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from triscale.cli.output import count, print_json, print_table, size
+from triscale.errors import SpecError
 from triscale.spec.cost import cost
 from triscale.spec.families import list_networks, network
 
@@ -25,7 +26,7 @@ def list_command(pattern: str = "*", *, json: Annotated[bool, Parameter(name="--
         print JSON instead of a table
     """
     rows = []
-    for name in fnmatch.filter(list_networks(), pattern):
+    for name in _matching(pattern):
         net = network(name)
         own = cost(net)
         rows.append((name, net.resolution, own))
@@ -50,3 +51,10 @@ def list_command(pattern: str = "*", *, json: Annotated[bool, Parameter(name="--
     ]
     print_table(("name", "pixels", "params", "MACs", "activations", "memory"), table)
     return 0
+
+
+def _matching(pattern: str) -> list[str]:
+    names = fnmatch.filter(list_networks(), pattern)
+    if not names:
+        raise SpecError(f"no network is called {pattern!r}; `triscale list` shows all names.")
+    return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from triscale.data.nearby import nearby
 from triscale.errors import FileError
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
@@ -23,6 +24,8 @@ def open_model(source: str) -> ConvNet:
         return load(path / "model.safetensors")
     if path.suffix in (".onnx", ".xml"):
         raise FileError(f"{path}: is exported already; give the run or the model.safetensors that it came from.")
-    if path.exists() or path.suffix or "/" in source:
+    if path.exists():
         return load(path)
+    if path.suffix or "/" in source:
+        raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
     return create_model(families.network(source).name, weights="pretrained")

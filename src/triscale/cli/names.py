@@ -27,6 +27,8 @@ def resolve(name: str) -> Network:
                 f"{path}: is a folder without network.json; expected a run's folder, a network file or a name."
             )
         return read_network(path / "network.json")
+    if path.suffix in (".onnx", ".xml"):
+        raise FileError(f"{path}: is an exported file; give the run or the model.safetensors that it came from.")
     if path.suffix == ".safetensors":
         return network_in_weights(path)
     if path.suffix == ".json" or "/" in name:

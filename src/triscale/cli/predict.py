@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from triscale.cli.output import print_json
-from triscale.errors import SpecError
+from triscale.errors import DataError, SpecError
+
+if TYPE_CHECKING:
+    from triscale.deployment.predictor import Prediction
 
 
 def predict(
@@ -35,7 +39,7 @@ def predict(
     """
     if top < 1:
         raise SpecError(f"--top must be at least 1, got {top}.")
-    from triscale.deployment.predictor import Prediction, image_files, open_predictor
+    from triscale.deployment.predictor import image_files, open_predictor
 
     predictor = open_predictor(model)
     answers: list[Prediction] = []
@@ -45,25 +49,23 @@ def predict(
             _print(answer)
     if json:
         print_json([_document(answer) for answer in answers])
-    return 2 if any(answer.error for answer in answers) else 0
+    unread = sum(1 for answer in answers if answer.error)
+    if unread:
+        sys.stdout.flush()
+        raise DataError(f"{unread} of {len(answers)} files could not be read; the others were answered.")
+    return 0
 
 
-def _print(answer: object) -> None:
-    from triscale.deployment.predictor import Prediction
-
-    assert isinstance(answer, Prediction)
+def _print(answer: Prediction) -> None:
     if answer.error:
-        print(f"{answer.file}\n  error: {answer.error}")
+        print(f"{answer.file}\n  error: {answer.error.removeprefix(f'{answer.file}: ')}")
         return
     print(answer.file)
     for label in answer.labels:
         print(f"  {label.score:6.1%}  {label.name}")
 
 
-def _document(answer: object) -> dict[str, object]:
-    from triscale.deployment.predictor import Prediction
-
-    assert isinstance(answer, Prediction)
+def _document(answer: Prediction) -> dict[str, object]:
     if answer.error:
         return {"file": answer.file, "error": answer.error}
     return {"file": answer.file, "labels": [{"name": each.name, "score": each.score} for each in answer.labels]}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve
 from triscale.cli.output import print_json
 from triscale.errors import TrainingError
@@ -73,6 +74,7 @@ def train(
     network = resolve(name)
     if pixels is not None:
         network = replace(network, resolution=(pixels, pixels))
+    folder = run_folder(out, data, network.name.split("@")[0])
     import torch
 
     from triscale.data.dataset import read_dataset
@@ -83,17 +85,15 @@ def train(
 
     least_steps = None if epochs is None else 0
     given = {"epochs": epochs, "least_steps": least_steps, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = replace(_recipe(recipe, config, weights), seed=seed, **{k: v for k, v in given.items() if v is not None})
-    if no_mirror:
-        chosen = replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))
+    chosen = _recipe(recipe, config, weights, mirror=not no_mirror)
+    chosen = replace(chosen, seed=seed, **{k: v for k, v in given.items() if v is not None})
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
-    folder = out or Path("runs") / f"{data.resolve().stem}-{network.name.split('@')[0]}"
     torch.manual_seed(seed)
     arguments = {
         "network": network_to_dict(network),
         "data": str(data.resolve()),
-        "weights": weights or "",
+        "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -116,13 +116,22 @@ def train(
     return 0
 
 
-def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
+def _recipe(name: str | None, config: Path | None, weights: str | None, mirror: bool) -> Recipe:
     """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
-    from triscale.training.config import read_config
-    from triscale.training.recipe import Recipe, recipe
+    chosen = _recipe_of_config(config, name) if config else _named_recipe(name, weights)
+    return chosen if mirror else replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))
 
-    if config is None:
-        return recipe(name or ("finetune" if weights else "small-data"))
+
+def _named_recipe(name: str | None, weights: str | None) -> Recipe:
+    from triscale.training.recipe import recipe
+
+    return recipe(name or ("finetune" if weights else "small-data"))
+
+
+def _recipe_of_config(config: Path, name: str | None) -> Recipe:
+    from triscale.training.config import read_config
+    from triscale.training.recipe import Recipe
+
     if name is not None:
         raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
     table = read_config(config).get("recipe")

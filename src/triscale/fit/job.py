@@ -57,6 +57,11 @@ class Job:
     seed: int = 0
     skip_broken: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what no recipe takes before anything is done. Raises: TrainingError."""
+        wanted = recipe(self.recipe or "finetune")
+        replace(wanted, seed=self.seed, epochs=wanted.epochs if self.epochs is None else self.epochs)
+
     def arguments(self) -> dict[str, object]:
         """All that decides the result, as the run's record keeps it."""
         return {

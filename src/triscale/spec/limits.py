@@ -55,6 +55,9 @@ def parse(text: str) -> Budget:
     """
     limits: dict[str, float] = {}
     for part in text.split(","):
+        if not part.strip():
+            found = "there is nothing beside one of its commas" if text.strip() else "it is empty"
+            raise BudgetError(f'budget {text!r}: {found}; write limits as "macs<=1G, params<=8M".')
         match = _LIMIT.fullmatch(part)
         if match is None:
             raise BudgetError(f'budget {text!r}: cannot read {part.strip()!r}; write limits as "macs<=1G, params<=8M".')

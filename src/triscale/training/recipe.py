@@ -81,6 +81,7 @@ class Recipe:
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
         for name in ("least_steps", "warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        _require(self.seed < 2**63, "seed", "below 2**63", self.seed)
         for name in ("momentum", "label_smoothing", "ema_decay", "dropout", "drop_connect"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 1, name, "in 0..1 and below 1", value)

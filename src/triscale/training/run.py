@@ -70,6 +70,7 @@ class RunFolder:
 
         arguments: all that decides the result and that a person gave; plain values, dataclasses or paths.
         data: fingerprint of the data set.
+        A run that stopped before it had made anything (an impossible budget, say) is begun anew, with any arguments.
         Raises: RunError when another process uses it, it belongs to other arguments or data, or is no run folder.
         """
         path = Path(path)
@@ -77,12 +78,13 @@ class RunFolder:
         try:
             _remove_unfinished(path)
             wanted = to_table(arguments)
-            if (path / "run.json").exists():
+            if (path / "run.json").exists() and not _came_to_nothing(path):
                 run = cls(path, read_run(path), _lock=lock)
                 run._check_same(command, wanted, data)
                 run._resume()
             else:
-                _check_empty(path)
+                if not (path / "run.json").exists():
+                    _check_empty(path)
                 now, hashed = _now(), _hash(wanted)
                 run = cls(path, RunRecord(command, wanted, hashed, data, environment(), now, now), _lock=lock)
                 run.update()
@@ -261,6 +263,12 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def _came_to_nothing(path: Path) -> bool:
+    """Whether a run has stopped, by an error or Ctrl-C, with nothing in its folder but `run.json`."""
+    made = [each.name for each in path.iterdir() if not each.name.startswith(".")]
+    return made == ["run.json"] and read_run(path).state in ("failed", "interrupted")
 
 
 def _check_empty(path: Path) -> None:
