@@ -120,3 +120,14 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(path):
     assert in_child(save_with_little_room)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_description_that_asks_for_more_than_the_file_holds_is_refused_before_anything_is_built(path):
+    save(small_model(), path)
+
+    def vast(description):
+        description["network"]["stages"] = [{"block": {"kind": "basic", "channels": 1 << 20, "kernel": 1023}}]
+
+    rewritten(path, vast)
+    with pytest.raises(WeightsError, match="parameters, its tensors .*; the file is damaged"):
+        load(path)

@@ -15,6 +15,7 @@ from triscale.errors import FileError, WeightsError
 from triscale.models.assembler import ConvNet
 from triscale.models.tensors import read_tensors
 from triscale.models.weights import FORMAT, VERSION, load_weights, own_metadata
+from triscale.spec.cost import cost
 from triscale.spec.files import card_to_dict, network_to_dict, preprocessing_to_dict
 
 
@@ -54,6 +55,11 @@ def load(path: str | Path) -> ConvNet:
         raise FileError(
             f"{file.path}: holds weights but no network; say which they are of: "
             f"create_model(NAME, weights={str(path)!r})."
+        )
+    needed, held = cost(description.network).params, sum(tensor.numel() for tensor in file.tensors.values())
+    if held < needed:  # told before anything is built: a damaged description may ask for any amount of memory
+        raise WeightsError(
+            f"{file.path}: its network has {needed:,} parameters, its tensors {held:,}; the file is damaged."
         )
     model = ConvNet(description.network, description.preprocessing, description.card, device="meta")
     model.to_empty(device="cpu")
