@@ -129,5 +129,5 @@ def test_a_description_that_asks_for_more_than_the_file_holds_is_refused_before_
         description["network"]["stages"] = [{"block": {"kind": "basic", "channels": 1 << 20, "kernel": 1023}}]
 
     rewritten(path, vast)
-    with pytest.raises(WeightsError, match="parameters, its tensors .*; the file is damaged"):
+    with pytest.raises(WeightsError, match=r"parameters, its tensors .*; the file is damaged"):
         load(path)
