@@ -314,3 +314,18 @@ def test_files_and_folders_without_read_permission_are_named(shared_folder):
     assert f"{shared_folder}/set/bridge: no permission to read this folder; allow it (chmod +rx)" in said
     os.chmod(shared_folder / "set", 0)  # noqa: PTH101
     assert "no permission to read this folder" in as_nobody(imports, read)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "bell\a", os.fsdecode(b"caf\xe9")])
+def test_a_class_name_that_no_page_could_show_is_refused(tmp_path, name):
+    make_folder(tmp_path, classes=2, per_class=1)
+    (tmp_path / NAMES[0]).rename(tmp_path / name)
+    with pytest.raises(DataError, match="has control characters or is not UTF-8; give it another name"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["crème brûlée", "<b>", "寿司\u3000", "👩\u200d🚀", "a\u2044b"])
+def test_any_other_class_name_is_kept(tmp_path, name):
+    make_folder(tmp_path, classes=2, per_class=1)
+    (tmp_path / NAMES[0]).rename(tmp_path / name)
+    assert name in read_dataset(tmp_path).classes

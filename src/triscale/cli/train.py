@@ -79,6 +79,7 @@ def train(
 
     from triscale.data.dataset import read_dataset
     from triscale.models.create import create_model
+    from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
@@ -89,6 +90,7 @@ def train(
     chosen = replace(chosen, seed=seed, **{k: v for k, v in given.items() if v is not None})
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
+    require_splits(dataset)
     torch.manual_seed(seed)
     arguments = {
         "network": network_to_dict(network),

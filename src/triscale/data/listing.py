@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +70,23 @@ def list_images(path: str | Path) -> Listing:
     path = Path(path)
     try:
         if path.is_dir():
-            return _list_folder(path)
+            return _with_names_for_all(_list_folder(path))
         if path.is_file():
-            return _list_csv(path)
+            return _with_names_for_all(_list_csv(path))
         found = "neither a folder nor a file" if path.exists() else f"does not exist{nearby(path)}"
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; {EXPECTED}.") from error
     raise DataError(f"{path}: {found}; {EXPECTED}.")
+
+
+def _with_names_for_all(listing: Listing) -> Listing:
+    """The listing, whose class names go into JSON, pages and terminals."""
+    for label in listing.classes:
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in label):
+            raise DataError(
+                f"{listing.root}: class name {label!r} has control characters or is not UTF-8; give it another name."
+            )
+    return listing
 
 
 def _list_folder(root: Path) -> Listing:

@@ -27,7 +27,7 @@ from triscale.spec import families
 from triscale.spec.cost import cost
 from triscale.spec.files import write_network
 from triscale.spec.limits import Budget, Measure, quantity
-from triscale.training.loop import train
+from triscale.training.loop import require_splits, train
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe, recipe
 from triscale.training.result import TrainResult
@@ -147,7 +147,7 @@ def fit(job: Job, run: RunFolder, dataset: Dataset, report: Reporter, progress: 
 
 
 def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
-    """Read and check the data. Raises: DataError for what cannot be learnt from, naming the files."""
+    """Read and check the data. Raises: DataError or TrainingError for what cannot be learnt from, naming the files."""
     progress = progress or SilentProgress()
     told = 0
 
@@ -159,9 +159,11 @@ def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
         told = done
 
     try:
-        return read_dataset(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
+        dataset = read_dataset(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
     finally:
         progress.finish()
+    require_splits(dataset)
+    return dataset
 
 
 def installed_engines(first: ExportEngine) -> tuple[list[ExportEngine], tuple[str, ...]]:

@@ -63,16 +63,21 @@ def _train(model: ConvNet, dataset: Dataset, recipe: Recipe, run: RunFolder, pro
 
 
 def _check(model: ConvNet, dataset: Dataset) -> None:
-    if not dataset.train:
-        raise TrainingError(f"{dataset.root}: has no training images; add some.")
-    if not dataset.val:
-        raise TrainingError(
-            f"{dataset.root}: has no validation images, so nothing could choose the best weights; "
-            f"add a val folder, or let a share of the training images be kept for it."
-        )
+    require_splits(dataset)
     if model.network.head is None or model.network.classes != len(dataset.classes):
         found = "no classifier" if model.network.head is None else f"{model.network.classes} classes"
         raise TrainingError(
             f"{model.network.name} has {found}, the data has {len(dataset.classes)}; "
             f"make the model with num_classes={len(dataset.classes)}."
+        )
+
+
+def require_splits(dataset: Dataset) -> None:
+    """Refuse what nothing can be learnt from. Raises: TrainingError without images to train on or to choose by."""
+    if not dataset.train:
+        raise TrainingError(f"{dataset.root}: has no training images; add some.")
+    if not dataset.val:
+        raise TrainingError(
+            f"{dataset.root}: has no validation images, so nothing could choose the best weights; "
+            f"add a val folder, or more images, of which a share is then kept for it."
         )
