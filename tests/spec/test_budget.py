@@ -147,6 +147,13 @@ def test_a_measure_that_ignores_resolution_leaves_resolution_to_compound_scaling
     assert 240 <= solved.resolution[0] <= 320
 
 
+def test_resolution_is_not_given_up_for_limits_that_do_not_know_it():
+    net = network("efficientnet_b0")
+    assert fit_budget(net, "params<=500K").resolution == (224, 224)
+    assert fit_budget(net, "params<=500K, macs<=5M").resolution < (224, 224)
+    assert solve(net, parse("size<=1MB"), {"size": lambda net: 4.1 * cost(net).params}).resolution == (224, 224)
+
+
 def test_size_and_latency_together_are_both_kept():
     device = FakeDevice()
     measures = {"latency": device, "size": lambda net: 4.08 * cost(net).params + 50_000}

@@ -131,7 +131,16 @@ def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
         phis = _filled(share, phis, space, lopsided)
         if share(phis) >= ENOUGH:
             break
-    return phis
+    return _at_own_size(share, phis, space)
+
+
+def _at_own_size(
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: _Space, largest: float = 0.0
+) -> dict[Direction, float]:
+    """Resolution back at the baseline's where compound scaling shrank it for nothing: parameters know no pixels."""
+    own = {**phis, "resolution": min(0.0, largest, space.largest)}
+    shrunk = "resolution" in space.directions and phis["resolution"] < own["resolution"]
+    return own if shrunk and share(own) <= 1 else phis
 
 
 def _filled(
@@ -220,7 +229,8 @@ def _within_measured(
         filled = _secant(lambda r: share({**phis, "resolution": r}), own, cap, guess, growth, PATIENCE_TO_FILL)
         if filled is not None and share({**phis, "resolution": filled}) > used:
             phis["resolution"] = filled
-    return phis
+    # Latency always knows pixels: no measurement is spent on it.
+    return phis if "latency" in budget.limits else _at_own_size(share, phis, space, limit["resolution"])
 
 
 def _secant(
