@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,10 +85,8 @@ def train(
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
-    least_steps = None if epochs is None else 0
-    given = {"epochs": epochs, "least_steps": least_steps, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _recipe(recipe, config, weights, mirror=not no_mirror)
-    chosen = replace(chosen, seed=seed, **{k: v for k, v in given.items() if v is not None})
+    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    chosen = _changed(_recipe(recipe, config, weights), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
@@ -118,22 +117,23 @@ def train(
     return 0
 
 
-def _recipe(name: str | None, config: Path | None, weights: str | None, mirror: bool) -> Recipe:
+def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:
+    """A recipe with what was given on the command line."""
+    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
+    if given["epochs"] is not None:
+        recipe = replace(recipe, least_steps=0)
+    if not mirror:
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, flip=0.0, flip_vertical=0.0))
+    return recipe
+
+
+def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
     """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
-    chosen = _recipe_of_config(config, name) if config else _named_recipe(name, weights)
-    return chosen if mirror else replace(chosen, augmentation=replace(chosen.augmentation, flip=0.0, flip_vertical=0.0))
-
-
-def _named_recipe(name: str | None, weights: str | None) -> Recipe:
-    from triscale.training.recipe import recipe
-
-    return recipe(name or ("finetune" if weights else "small-data"))
-
-
-def _recipe_of_config(config: Path, name: str | None) -> Recipe:
     from triscale.training.config import read_config
-    from triscale.training.recipe import Recipe
+    from triscale.training.recipe import Recipe, recipe
 
+    if config is None:
+        return recipe(name or ("finetune" if weights else "small-data"))
     if name is not None:
         raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
     table = read_config(config).get("recipe")
