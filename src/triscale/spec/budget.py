@@ -138,7 +138,7 @@ def _at_own_size(
     share: Callable[[Phis], float], phis: dict[Direction, float], space: _Space, largest: float = 0.0
 ) -> dict[Direction, float]:
     """Resolution back at the baseline's where compound scaling shrank it for nothing: parameters know no pixels."""
-    own = {**phis, "resolution": min(0.0, largest, space.largest)}
+    own: dict[Direction, float] = {**phis, "resolution": min(0.0, largest, space.largest)}
     shrunk = "resolution" in space.directions and phis["resolution"] < own["resolution"]
     return own if shrunk and share(own) <= 1 else phis
 
