@@ -63,3 +63,9 @@ def test_a_full_disk_is_told_and_the_old_file_stays(tmp_path):
     assert "cannot be written" in done.stdout and done.stdout.count("\n") == 1
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["file.bin"]
+
+
+@pytest.mark.parametrize("path", ["/", "."])
+def test_a_path_without_a_name_is_told_in_one_line(path):
+    with pytest.raises(FileError, match="cannot be written: it is a folder; give the name of a file"):
+        atomic.write_text(path, "")

@@ -42,6 +42,8 @@ def replacing(path: str | Path) -> Generator[Path]:
     Raises: FileError when it cannot be written; `path` is then untouched and the temporary file gone.
     """
     path = Path(path)
+    if not path.name:
+        raise FileError(f"{path}: cannot be written: it is a folder; give the name of a file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
