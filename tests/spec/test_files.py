@@ -47,14 +47,18 @@ def test_every_network_comes_back_from_its_file(name, tmp_path):
     read = read_network(tmp_path / "n.json")
     assert (read, read.name) == (network(name), name)
     assert cost(read) == cost(network(name))
+    write_network(read, tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "n.json").read_bytes()
 
 
 @settings(max_examples=60, deadline=None)
 @given(net=networks)
 def test_any_network_comes_back_from_json(net):
-    read = network_from_dict(json.loads(json.dumps(network_to_dict(net))))
+    text = json.dumps(network_to_dict(net))
+    read = network_from_dict(json.loads(text))
     assert (read, read.name) == (net, net.name)
     assert hash(read) == hash(net)
+    assert json.dumps(network_to_dict(read)) == text
 
 
 def test_a_scaled_network_comes_back_from_its_file(tmp_path):

@@ -88,8 +88,8 @@ def _no_constant(name: str) -> Any:
 def network_to_dict(net: Network) -> dict[str, Any]:
     """A network as plain JSON values; a uniform stage is one row, and rows leave out what equals its default."""
     made = {f.name: _plain(getattr(net, f.name)) for f in dataclasses.fields(net)}
-    made |= {"stem": _to_dict(net.stem), "numerics": dataclasses.asdict(net.numerics)}
-    made["rounding"] = dataclasses.asdict(net.rounding)
+    made |= {"stem": _to_dict(net.stem), "numerics": _plain(dataclasses.asdict(net.numerics))}
+    made["rounding"] = _plain(dataclasses.asdict(net.rounding))
     made["stages"] = [_stage_to_dict(each) for each in net.stages]
     made["head"] = None if net.head is None else _to_dict(net.head)
     return made
@@ -254,8 +254,11 @@ def _to_dict(value: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """As JSON values; 6 and 6.0 are written alike, so that what is read and written again is the same text."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value
 
 
