@@ -10,6 +10,7 @@ SERVER = """
 import os, sys, traceback
 sys.path.insert(0, {tests!r})
 import torch, torch._dynamo, torch.utils.tensorboard
+{imports}
 torch.set_num_threads(1)
 from training.tiny import tiny_images, train_tiny
 from triscale.errors import TriscaleError
@@ -32,10 +33,16 @@ for line in sys.stdin:
 
 
 class Forks:
-    """Runs pieces of code, each in its own process; use it in a `with` block."""
+    """Runs pieces of code, each in its own process; use it in a `with` block.
+
+    imports: statements that the server runs before it forks anything.
+    """
+
+    def __init__(self, imports=""):
+        self.imports = imports
 
     def __enter__(self):
-        code = SERVER.format(tests=str(Path(__file__).parents[1]))
+        code = SERVER.format(tests=str(Path(__file__).parents[1]), imports=self.imports)
         self.server = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
