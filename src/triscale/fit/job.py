@@ -33,6 +33,8 @@ from triscale.training.recipe import Recipe, recipe
 from triscale.training.result import TrainResult
 from triscale.training.run import RunFolder
 
+SMALL = 112  # pixels up to which a network reads small images
+LEAST_AREA = 0.7  # of a small image, that a random crop keeps in training
 COMPARED = 64  # images on which an exported file must agree with the model
 SIZES_LOOKED_AT = 200  # images whose size says how large the images are
 BASELINES = ("efficientnet_b0", "efficientnet_lite0")  # scaled and trained from nothing where no weights fit
@@ -232,9 +234,9 @@ def recipe_of(job: Job, chosen: Candidate) -> Recipe:
     augmentation = made.augmentation
     if not job.mirror:
         augmentation = replace(augmentation, flip=0.0, flip_vertical=0.0)
-    if min(chosen.network.resolution) <= 112:
-        # Small images have no room for a crop that keeps a twelfth of them.
-        augmentation = replace(augmentation, crop_area=(max(0.6, augmentation.crop_area[0]), 1.0))
+    if min(chosen.network.resolution) <= SMALL:
+        # Small images have no room for a crop that keeps a part of the object.
+        augmentation = replace(augmentation, crop_area=(max(LEAST_AREA, augmentation.crop_area[0]), 1.0))
     if job.epochs:
         made = replace(made, epochs=job.epochs, least_steps=0)
     return replace(made, seed=job.seed, augmentation=augmentation)
@@ -245,10 +247,7 @@ def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:
     torch.manual_seed(seed)
     weights = "pretrained" if chosen.weights else None
     model = create_model(replace(chosen.network, classes=len(dataset.classes)), weights)
-    small = min(chosen.network.resolution) <= 112
-    model.preprocessing = replace(
-        model.preprocessing, size=chosen.network.resolution, crop=1.0 if small else model.preprocessing.crop
-    )
+    model.preprocessing = replace(model.preprocessing, size=chosen.network.resolution)
     model.card = replace(model.card, classes=dataset.classes)
     return model
 
@@ -257,7 +256,8 @@ def _ship(model: ConvNet, dataset: Dataset, folder: Path, engine: ExportEngine, 
     progress.say(f"exporting to {engine}, comparing with the model, measuring in a fresh process")
     written = export(model, folder / f"model{SUFFIXES[engine]}", engine)
     samples = (dataset.test or dataset.val) + dataset.train
-    images = torch.stack([load_image(sample.path, model.preprocessing) for sample in samples[:COMPARED]])
+    spread = samples[:: max(1, len(samples) // COMPARED)][:COMPARED]
+    images = torch.stack([load_image(sample.path, model.preprocessing) for sample in spread])
     return Shipped(written, verify(model, written.path, images), measure_fresh(written.path))
 
 
