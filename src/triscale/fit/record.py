@@ -37,7 +37,7 @@ def read_choice(path: Path) -> Choice:
             tuple(_from_dict(each) for each in document["rejected"]),
             tuple(str(note) for note in document["notes"]),
         )
-    except (KeyError, TypeError, ValueError, SpecError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SpecError) as error:
         raise RunError(f"{path}: is damaged ({error}); choose another folder.") from None
 
 
