@@ -1,5 +1,6 @@
 import pytest
 
+from tests.data.conftest import shared_folder  # noqa: F401
 from tests.fitted import fitted_run
 
 

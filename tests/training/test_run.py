@@ -195,3 +195,20 @@ def test_json_files_of_a_run_are_whole_or_old(tmp_path):
         with pytest.raises(FileError):
             run.write_json("run.json/metrics.json", {"top1": 0.6})
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"top1": 0.5}
+
+
+@pytest.mark.parametrize("error", [RunError("an impossible budget"), KeyboardInterrupt()])
+def test_a_run_that_came_to_nothing_is_begun_anew_with_any_arguments(tmp_path, error):
+    with pytest.raises(type(error)), RunFolder.open(tmp_path, "fit", ARGUMENTS, data="abc"):
+        raise error
+    with RunFolder.open(tmp_path, "fit", {"budget": "macs<=80M"}, data="def") as run:
+        assert (run.record.arguments, run.record.data) == ({"budget": "macs<=80M"}, "def")
+        assert (run.record.state, run.record.error) == ("running", "")
+
+
+def test_a_run_that_made_something_keeps_its_arguments(tmp_path):
+    with pytest.raises(RunError), RunFolder.open(tmp_path, "fit", ARGUMENTS) as run:
+        run.write_json("choice.json", {})
+        raise RunError("a full disk")
+    with pytest.raises(RunError, match="is a run of other arguments"):
+        RunFolder.open(tmp_path, "fit", {})

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -280,7 +281,10 @@ def _check_empty(path: Path) -> None:
 def _remove_unfinished(path: Path) -> None:
     """Remove what a killed process left half written; nobody else writes here while we hold the lock."""
     for part in [*path.glob(".*.part"), *path.glob("*/.*.part")]:
-        part.unlink(missing_ok=True)
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
 
 
 def _hash(table: dict[str, Any]) -> str:

@@ -1,0 +1,156 @@
+"""`train`: one network, one data set; stopped, resumed, done; and weights that are not what they should be."""
+
+import json
+import os
+import signal
+
+import pytest
+import safetensors.torch
+import torch
+
+import triscale as ts
+import triscale.training.progress as progress
+from tests.fitted import refusal, triscale
+from tests.models.test_tensors import MARK, RunsCode
+from tests.training.tiny import tiny_model, tiny_network
+from triscale.spec.files import write_network
+from triscale.training.config import read_config
+from triscale.training.recipe import Recipe
+from triscale.training.run import read_run
+
+
+@pytest.fixture
+def net(tmp_path):
+    write_network(tiny_network(classes=1000), tmp_path / "tiny.json")
+    return tmp_path / "tiny.json"
+
+
+def arguments(net, images, out, *more):
+    return ["train", net, images, "--epochs", "2", "--batch-size", "8", "--out", out, *more]
+
+
+def test_a_network_is_trained_and_then_done(net, images, tmp_path):
+    done = triscale(*arguments(net, images, tmp_path / "run"))
+    assert done.code == 0
+    assert done.out.endswith(f"validation images; {tmp_path / 'run' / 'model.safetensors'}\n")
+    model = ts.load(tmp_path / "run" / "model.safetensors")
+    assert model.card.classes == ("apple", "bridge", "cloud")
+    assert (model.network.classes, model.network.resolution) == (3, (32, 32))
+    assert (read_run(tmp_path / "run").command, read_run(tmp_path / "run").state) == ("train", "done")
+    again = triscale(*arguments(net, images, tmp_path / "run"), "--json")
+    assert (again.code, again.err) == (0, f"{tmp_path / 'run'}: is done already\n")
+    metrics = json.loads(again.out)
+    assert {"split", "top1", "top5", "per_class", "seconds", "params", "macs"} <= set(metrics)
+    for command in (("predict", tmp_path / "run", images / "apple"), ("eval", tmp_path / "run", images)):
+        assert triscale(*command).code == 0
+
+
+def test_other_arguments_are_refused_with_the_difference(net, images, tmp_path):
+    triscale(*arguments(net, images, tmp_path / "run"))
+    said = refusal(*arguments(net, images, tmp_path / "run", "--learning-rate", "0.5"))
+    assert "recipe.learning_rate was 0.004, is now 0.5" in said
+    assert "give the same arguments to resume it, or another folder" in said
+
+
+def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(net, images, tmp_path, monkeypatch):
+    class Stopped(progress.SilentProgress):
+        left = 3
+
+        def advance(self, steps=1, detail=""):
+            Stopped.left -= 1
+            if Stopped.left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    assert triscale(*arguments(net, images, tmp_path / "undisturbed")).code == 0
+    with monkeypatch.context() as during:
+        during.setattr(progress, "choose_progress", Stopped)
+        done = triscale(*arguments(net, images, tmp_path / "run"))
+    assert done.code == 130
+    assert done.complaint == "triscale: interrupted; the same command again goes on where it stopped."
+    assert read_run(tmp_path / "run").state == "interrupted"
+    assert triscale(*arguments(net, images, tmp_path / "run")).code == 0
+    found, expected = (
+        safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("run", "undisturbed")
+    )
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+
+
+def test_published_weights_at_another_size(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lite = ("train", "efficientnet_lite0", images, "--weights", "pretrained", "--size", "32", "--epochs", "1")
+    assert triscale(*lite).code == 0
+    run = tmp_path / "runs" / "photos-efficientnet_lite0"  # where a run goes that says no --out
+    assert read_config(run / "config.toml")["recipe"]["learning_rate"] == Recipe().learning_rate
+    model = ts.load(run / "model.safetensors")
+    assert model.preprocessing.size == (32, 32)
+    assert model.card.licence == "Apache-2.0"
+
+
+def test_the_recipe_of_an_earlier_run_is_taken_but_for_what_is_given(net, images, tmp_path):
+    assert triscale(*arguments(net, images, tmp_path / "run", "--no-mirror", "--seed", "3")).code == 0
+    config = tmp_path / "run" / "config.toml"
+    again = ("train", net, images, "--config", config, "--learning-rate", "0.01", "--out", tmp_path / "again")
+    assert triscale(*again).code == 0
+    found, expected = (read_config(tmp_path / name / "config.toml")["recipe"] for name in ("again", "run"))
+    assert expected["augmentation"]["flip"] == 0.0
+    assert found == {**expected, "learning_rate": 0.01, "seed": 0}
+
+
+def weights_of_another_network(path):
+    safetensors.torch.save_file(tiny_model(channels=24).state_dict(), path)
+
+
+def unrelated_weights(path):
+    safetensors.torch.save_file({"encoder.0.weight": torch.zeros(3)}, path)
+
+
+def truncated(path):
+    torch.save(tiny_model().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def pickled_code(path):
+    torch.save({"stem.conv.weight": RunsCode()}, path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (weights_of_another_network, "stages.1.0.project.conv.weight 24x16x1x1 instead of 16x16x1x1"),
+        (unrelated_weights, "none of its 1 names belongs to tiny (it begins with encoder.0.weight)"),
+        (truncated, "truncated"),
+        (pickled_code, "holds Python objects (posix.system) that only running its code could load"),
+        (lambda path: path.write_text("{}"), "weights.pth: "),
+        (lambda path: None, "weights.pth: no such file"),
+    ],
+)
+def test_wrong_weights_are_one_line_and_the_folder_stays_free(net, images, tmp_path, write, said):
+    write(tmp_path / "weights.pth")
+    assert said in refusal(*arguments(net, images, tmp_path / "run", "--weights", tmp_path / "weights.pth"))
+    assert not MARK.exists()
+    # Nothing was made, so that the folder is free for the same command with the right file.
+    assert [each.name for each in (tmp_path / "run").iterdir() if not each.name.startswith(".")] == ["run.json"]
+    assert read_run(tmp_path / "run").state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--epochs", "0"), "epochs must be at least 1, got 0"),
+        (("--batch-size", "0"), "batch_size must be at least 1, got 0"),
+        (("--learning-rate", "-1"), "learning_rate must be above 0"),
+        (("--learning-rate", "nan"), "learning_rate must be above 0"),
+        (("--seed", "-1"), "seed must be at least 0"),
+        (("--size", "0"), "got (0, 0)"),
+        (("--recipe", "best"), "unknown recipe 'best'; choose one of"),
+        (("--config", "missing.toml"), "missing.toml: cannot be read"),
+        (("--config", "tiny.json"), "tiny.json: is not TOML"),
+        (("--config", "typo.toml"), "unknown key 'epoch'; did you mean 'epochs'?"),
+        (("--config", "typo.toml", "--recipe", "quick"), "give --recipe or --config, not both"),
+    ],
+)
+def test_wrong_options_are_one_line_and_no_folder_is_made(net, images, tmp_path, monkeypatch, more, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "typo.toml").write_text("[recipe]\nepoch = 3\n")
+    assert said in refusal("train", net, images, "--out", "run", *more)
+    assert not (tmp_path / "run").exists()
