@@ -212,3 +212,12 @@ def test_a_run_that_made_something_keeps_its_arguments(tmp_path):
         raise RunError("a full disk")
     with pytest.raises(RunError, match="is a run of other arguments"):
         RunFolder.open(tmp_path, "fit", {})
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    RunFolder.open(tmp_path, "fit", ARGUMENTS).close()
+    for left in (".run.json.7.part", "exports/.model.xml.7.part/model.bin", "checkpoints/.step.7.part"):
+        (tmp_path / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / left).write_text("half")
+    RunFolder.open(tmp_path, "fit", ARGUMENTS).close()
+    assert list(tmp_path.rglob("*.part")) == []
