@@ -2,8 +2,14 @@
 
 import os
 import re
+import signal
 
 import pytest
+
+# A shell that starts this run in the background makes it ignore Ctrl-C, and every process that it starts too; the tests
+# of Ctrl-C need what a terminal has.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 WANTING = re.compile(
