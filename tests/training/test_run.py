@@ -82,9 +82,8 @@ def test_a_killed_process_leaves_the_folder_free_although_its_child_lives_on(tmp
         (run.path / ".run.json.1.part").write_text("torn")
         child = os.fork()
         if child == 0:
+            print(os.getpid(), flush=True)
             os.close(1)
-            time.sleep(30)
-        print(child, flush=True)
         time.sleep(30)
     """)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
