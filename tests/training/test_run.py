@@ -220,12 +220,3 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
         (tmp_path / left).write_text("half")
     RunFolder.open(tmp_path, "fit", ARGUMENTS).close()
     assert list(tmp_path.rglob("*.part")) == []
-
-
-def test_what_a_killed_export_left_behind_is_removed_files_and_folders_alike(tmp_path):
-    with RunFolder.open(tmp_path, "fit", ARGUMENTS):
-        (tmp_path / "exports" / ".model.xml.part").mkdir(parents=True)
-        (tmp_path / "exports" / ".model.xml.part" / "network.xml").touch()
-        (tmp_path / ".metrics.json.1.part").touch()
-    with RunFolder.open(tmp_path, "fit", ARGUMENTS):
-        assert not [*tmp_path.rglob("*.part")]
