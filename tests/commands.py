@@ -25,9 +25,10 @@ for number, path in ((1, {out!r}), (2, {err!r})):
 if {largest!r}:
     resource.setrlimit(resource.RLIMIT_FSIZE, ({largest!r}, {largest!r}))
 sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
-if not {fresh!r}:
-    import triscale.deployment.latency, triscale.fit.job
+if not {whole!r}:
+    import triscale.deployment.latency, triscale.fit.job, triscale.report.page
     triscale.fit.job.measure_fresh = triscale.deployment.latency.measure
+    triscale.report.page.page = lambda report: report.title
 from triscale.cli.main import main
 code = main({arguments!r})
 sys.stdout.flush()
@@ -39,19 +40,19 @@ os._exit(code)
 class Commands(Forks):
     """Runs `triscale ARGUMENTS`, one at a time, each in its own process and process group; use it in a `with` block.
 
-    fresh: whether latency is measured as it is for a user, in yet another process that imports everything again.
+    whole: whether latency is measured in yet another process, and reports are drawn, as for a user; both take seconds.
     """
 
-    def __init__(self, folder: Path, fresh: bool = False) -> None:
+    def __init__(self, folder: Path, whole: bool = False) -> None:
         super().__init__(IMPORTS)
-        self.fresh = fresh
+        self.whole = whole
         self.out, self.err = str(folder / "command.out"), str(folder / "command.err")
         self.process = 0
 
     def start(self, *arguments: object, largest: int = 0) -> int:
         """Begin a command; no file that it writes may have more than `largest` bytes (0: any). Returns its number."""
         given = [str(each) for each in arguments]
-        code = CHILD.format(out=self.out, err=self.err, largest=largest, arguments=given, fresh=self.fresh)
+        code = CHILD.format(out=self.out, err=self.err, largest=largest, arguments=given, whole=self.whole)
         self.process = self.begin(code)
         return self.process
 

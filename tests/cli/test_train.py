@@ -14,45 +14,53 @@ from tests.fitted import refusal, triscale
 from tests.models.test_tensors import MARK, RunsCode
 from tests.training.tiny import tiny_model, tiny_network
 from triscale.spec.files import write_network
-from triscale.training.config import read_config
+from triscale.training.config import read_config, write_config
 from triscale.training.recipe import Recipe
 from triscale.training.run import read_run
 
 
-@pytest.fixture
-def net(tmp_path):
-    write_network(tiny_network(classes=1000), tmp_path / "tiny.json")
-    return tmp_path / "tiny.json"
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "tiny.json"
+    write_network(tiny_network(classes=1000), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(net, images, tmp_path_factory):
+    """(run, what was said) of a training that nothing stopped."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    return run, triscale(*arguments(net, images, run))
 
 
 def arguments(net, images, out, *more):
     return ["train", net, images, "--epochs", "2", "--batch-size", "8", "--out", out, *more]
 
 
-def test_a_network_is_trained_and_then_done(net, images, tmp_path):
-    done = triscale(*arguments(net, images, tmp_path / "run"))
+def test_a_network_is_trained_and_then_done(net, images, trained):
+    run, done = trained
     assert done.code == 0
-    assert done.out.endswith(f"validation images; {tmp_path / 'run' / 'model.safetensors'}\n")
-    model = ts.load(tmp_path / "run" / "model.safetensors")
+    assert done.out.endswith(f"validation images; {run / 'model.safetensors'}\n")
+    model = ts.load(run / "model.safetensors")
     assert model.card.classes == ("apple", "bridge", "cloud")
     assert (model.network.classes, model.network.resolution) == (3, (32, 32))
-    assert (read_run(tmp_path / "run").command, read_run(tmp_path / "run").state) == ("train", "done")
-    again = triscale(*arguments(net, images, tmp_path / "run"), "--json")
-    assert (again.code, again.err) == (0, f"{tmp_path / 'run'}: is done already\n")
-    metrics = json.loads(again.out)
-    assert {"split", "top1", "top5", "per_class", "seconds", "params", "macs"} <= set(metrics)
-    for command in (("predict", tmp_path / "run", images / "apple"), ("eval", tmp_path / "run", images)):
+    assert (read_run(run).command, read_run(run).state) == ("train", "done")
+    again = triscale(*arguments(net, images, run), "--json")
+    assert (again.code, again.err) == (0, f"{run}: is done already\n")
+    assert {"split", "top1", "top5", "per_class", "seconds", "params", "macs"} <= set(json.loads(again.out))
+    for command in (("predict", run, images / "apple"), ("eval", run, images)):
         assert triscale(*command).code == 0
 
 
-def test_other_arguments_are_refused_with_the_difference(net, images, tmp_path):
-    triscale(*arguments(net, images, tmp_path / "run"))
-    said = refusal(*arguments(net, images, tmp_path / "run", "--learning-rate", "0.5"))
+def test_other_arguments_are_refused_with_the_difference(net, images, trained):
+    said = refusal(*arguments(net, images, trained[0], "--learning-rate", "0.5"))
     assert "recipe.learning_rate was 0.004, is now 0.5" in said
     assert "give the same arguments to resume it, or another folder" in said
 
 
-def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(net, images, tmp_path, monkeypatch):
+def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(
+    net, images, trained, tmp_path, monkeypatch
+):
     class Stopped(progress.SilentProgress):
         left = 3
 
@@ -61,7 +69,6 @@ def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(
             if Stopped.left == 0:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    assert triscale(*arguments(net, images, tmp_path / "undisturbed")).code == 0
     with monkeypatch.context() as during:
         during.setattr(progress, "choose_progress", Stopped)
         done = triscale(*arguments(net, images, tmp_path / "run"))
@@ -70,7 +77,7 @@ def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(
     assert read_run(tmp_path / "run").state == "interrupted"
     assert triscale(*arguments(net, images, tmp_path / "run")).code == 0
     found, expected = (
-        safetensors.torch.load_file(tmp_path / name / "model.safetensors") for name in ("run", "undisturbed")
+        safetensors.torch.load_file(each / "model.safetensors") for each in (tmp_path / "run", trained[0])
     )
     assert all(torch.equal(found[key], value) for key, value in expected.items())
 
@@ -86,14 +93,14 @@ def test_published_weights_at_another_size(images, tmp_path, monkeypatch):
     assert model.card.licence == "Apache-2.0"
 
 
-def test_the_recipe_of_an_earlier_run_is_taken_but_for_what_is_given(net, images, tmp_path):
-    assert triscale(*arguments(net, images, tmp_path / "run", "--no-mirror", "--seed", "3")).code == 0
-    config = tmp_path / "run" / "config.toml"
-    again = ("train", net, images, "--config", config, "--learning-rate", "0.01", "--out", tmp_path / "again")
-    assert triscale(*again).code == 0
-    found, expected = (read_config(tmp_path / name / "config.toml")["recipe"] for name in ("again", "run"))
-    assert expected["augmentation"]["flip"] == 0.0
-    assert found == {**expected, "learning_rate": 0.01, "seed": 0}
+def test_the_recipe_of_an_earlier_run_is_taken_but_for_what_is_given(net, images, trained, tmp_path):
+    recipe = {**read_config(trained[0] / "config.toml")["recipe"], "epochs": 1, "optimiser": "sgd"}
+    write_config(tmp_path / "config.toml", {"recipe": recipe})
+    again = ("train", net, images, "--config", tmp_path / "config.toml", "--learning-rate", "0.01", "--no-mirror")
+    assert triscale(*again, "--out", tmp_path / "again").code == 0
+    augmentation = {**recipe["augmentation"], "flip": 0.0, "flip_vertical": 0.0}
+    expected = {**recipe, "learning_rate": 0.01, "augmentation": augmentation}
+    assert read_config(tmp_path / "again" / "config.toml")["recipe"] == expected
 
 
 def weights_of_another_network(path):
@@ -151,6 +158,7 @@ def test_wrong_weights_are_one_line_and_the_folder_stays_free(net, images, tmp_p
 )
 def test_wrong_options_are_one_line_and_no_folder_is_made(net, images, tmp_path, monkeypatch, more, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.json").write_bytes(net.read_bytes())
     (tmp_path / "typo.toml").write_text("[recipe]\nepoch = 3\n")
     assert said in refusal("train", net, images, "--out", "run", *more)
     assert not (tmp_path / "run").exists()

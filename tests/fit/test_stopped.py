@@ -75,7 +75,7 @@ def test_killed_three_times_at_random_it_ends_with_the_same_weights(photos, comm
 
 @pytest.mark.slow
 def test_killed_forty_times_at_random_it_ends_with_the_same_weights(photos, undisturbed, tmp_path):
-    with Commands(tmp_path, fresh=True) as commands:
+    with Commands(tmp_path, whole=True) as commands:
         for number in range(8):
             kill_often(5, photos, commands, undisturbed, tmp_path / f"run{number}")
 
