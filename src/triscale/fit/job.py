@@ -247,7 +247,10 @@ def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:
     torch.manual_seed(seed)
     weights = "pretrained" if chosen.weights else None
     model = create_model(replace(chosen.network, classes=len(dataset.classes)), weights)
-    model.preprocessing = replace(model.preprocessing, size=chosen.network.resolution)
+    # Objects should look about as large as in training's average crop (https://arxiv.org/abs/1906.06423).
+    small = min(chosen.network.resolution) <= SMALL
+    crop = round(((1 + LEAST_AREA) / 2) ** 0.5, 4) if small else model.preprocessing.crop
+    model.preprocessing = replace(model.preprocessing, size=chosen.network.resolution, crop=crop)
     model.card = replace(model.card, classes=dataset.classes)
     return model
 
