@@ -135,39 +135,34 @@ def test_too_few_images_to_choose_by(photos):
     assert "has no validation images" in fit_refusal(photos)
 
 
-def nobody(photos, place="out"):
-    """What `fit` says to a user whom permissions bind; the run's folder is to be in `place` beside the images."""
-    given = fit_arguments(photos, photos.parent / place / "run")
-    (photos.parent / "out").mkdir()
-    (photos.parent / "out").chmod(0o777)
+def test_what_a_user_may_not_read_or_write_is_named(shared_folder):
+    """In one process of a user whom permissions bind: an image, a folder of images, and the run's folder."""
+    photos = [make_folder(shared_folder / f"photos{number}", classes=2, per_class=3) for number in range(3)]
+    image, folder, locked = photos[0] / "apple" / "001.png", photos[1] / "bridge", shared_folder / "locked"
+    locked.mkdir(mode=0o755)
+    (shared_folder / "free").mkdir()
+    (shared_folder / "free").chmod(0o777)
+    image.chmod(0o000)
+    folder.chmod(0o000)
+    runs = (shared_folder / "free" / "first", shared_folder / "free" / "second", locked / "run")
+    commands = [fit_arguments(*each) for each in zip(photos, runs, strict=True)]
     said = as_nobody(
         "import triscale.fit.summary, triscale.report.page, triscale.cli.fit\nfrom triscale.cli.main import main",
-        f"print('exit', main({given!r}), file=__import__('sys').stderr)",
+        f"for command in {commands!r}:\n    print('exit', main(command), file=__import__('sys').stderr)",
     )
-    lines = said.splitlines()
-    assert lines[-1] == "exit 2", said
-    assert [line for line in lines if line.startswith("triscale:")] == lines[-2:-1]
-    assert "Traceback" not in said
-    return lines[-2]
-
-
-def test_a_file_without_read_permission_is_named(shared_folder):
-    photos = make_folder(shared_folder / "photos", classes=2, per_class=3)
-    (photos / "apple" / "001.png").chmod(0o000)
-    assert f"{photos / 'apple' / '001.png'}: no permission to read it; allow it (chmod +r)" in nobody(photos)
-
-
-def test_a_folder_without_read_permission_is_named(shared_folder):
-    photos = make_folder(shared_folder / "photos", classes=2, per_class=3)
-    (photos / "bridge").chmod(0o000)
-    assert f"{photos / 'bridge'}: no permission to read this folder" in nobody(photos)
-
-
-def test_a_place_without_write_permission_is_named(shared_folder):
-    photos = make_folder(shared_folder / "photos", classes=2, per_class=3)
-    (shared_folder / "locked").mkdir(mode=0o755)
-    run = shared_folder / "locked" / "run"
-    assert f"{run}: cannot be used as a run folder: Permission denied; choose another --out" in nobody(photos, "locked")
+    lines = [line for line in said.splitlines() if line.startswith(("triscale:", "exit", "Traceback"))]
+    assert lines[1::2] == ["exit 2"] * 3, said
+    for line, expected in zip(
+        lines[::2],
+        (
+            f"{image}: no permission to read it; allow it (chmod +r)",
+            f"{folder}: no permission to read this folder",
+            f"{locked / 'run'}: cannot be used as a run folder: Permission denied; choose another --out",
+        ),
+        strict=True,
+    ):
+        assert expected in line
+    assert list((shared_folder / "free").iterdir()) == []
 
 
 @pytest.mark.parametrize(
