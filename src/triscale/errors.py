@@ -15,6 +15,8 @@ TriscaleError                what a caller can catch; the command line prints on
 
 from __future__ import annotations
 
+import math
+
 
 class TriscaleError(Exception):
     """The input is wrong; the message says where, what was found, what was expected and what to do."""
@@ -27,7 +29,14 @@ class SpecError(TriscaleError):
 
 
 class BudgetError(TriscaleError):
-    """A budget that cannot be read or that nothing satisfies."""
+    """A budget that cannot be read or that nothing satisfies.
+
+    overrun: what the smallest network uses of the limit that it exceeds the most, above 1; infinite where unknown.
+    """
+
+    def __init__(self, message: str, overrun: float = math.inf) -> None:
+        super().__init__(message)
+        self.overrun = overrun
 
 
 class FileError(TriscaleError):

@@ -150,6 +150,18 @@ def test_compare_puts_the_best_first_and_marks_other_data(two_runs, tmp_path):
     assert [each["run"] for each in found] == [str(two_runs[1]), str(two_runs[0])]
 
 
+@pytest.mark.parametrize("text", ["[1]", '{"top1": "best"}', "{"])
+def test_compare_names_damaged_figures(two_runs, text):
+    (two_runs[0] / "metrics.json").write_text(text)
+    assert f"{two_runs[0] / 'metrics.json'}: is " in refusal("compare", *two_runs)
+
+
+def test_compare_takes_runs_that_have_no_figures_yet(two_runs):
+    (two_runs[1] / "metrics.json").unlink()
+    lines = triscale("compare", *two_runs).out.splitlines()
+    assert lines[2].split()[1:3] == ["done", "–"]
+
+
 def test_compare_refuses_in_one_line(run, images):
     assert "needs at least two runs, got 1" in refusal("compare", run)
     assert "is no run folder" in refusal("compare", run, images)

@@ -120,6 +120,19 @@ def test_an_impossible_budget_names_the_smallest_that_can_be_reached():
     assert choice(f"macs<={smallest}").chosen.values["macs"] <= float(smallest[:-1]) * 1e3
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_smallest_of_all_baselines_is_named_whichever_comes_first(order):
+    with pytest.raises(BudgetError) as both:
+        choice("macs<=1K", baselines=BASELINES[::order])
+    alone = []
+    for baseline in BASELINES:
+        with pytest.raises(BudgetError) as caught:
+            choice("macs<=1K", baselines=[baseline])
+        alone.append(caught.value)
+    assert str(both.value) == str(min(alone, key=lambda each: each.overrun))
+    assert alone[0].overrun != alone[1].overrun
+
+
 def test_no_candidates_at_all_are_said():
     with pytest.raises(BudgetError, match="there is no network to choose from"):
         choice("macs<=1G", known=[], baselines=[])

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from triscale.cli.output import count, print_json, print_table
-from triscale.errors import RunError, SpecError
+from triscale.errors import FileError, RunError, SpecError
 from triscale.spec.files import read_json
+
+SHOWN = ("top1", "params", "macs", "latency_ms", "seconds")
 
 
 def compare(
@@ -40,8 +42,7 @@ def compare(
     rows: list[dict[str, Any]] = []
     for folder in runs:
         record = read_run(folder)
-        metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").exists() else {}
-        rows.append({"run": str(folder), "state": record.state, "data": record.data, **metrics})
+        rows.append({"run": str(folder), "state": record.state, "data": record.data, **_metrics(folder)})
     if len(rows) < 2:
         raise RunError(f"compare needs at least two runs, got {len(rows)}.")
     rows.sort(key=lambda row: -row.get("top1", -1.0))
@@ -72,6 +73,15 @@ def compare(
     if picture is not None:
         print(f"picture: {picture}")
     return 0
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """What a run measured; nothing before it has."""
+    path = folder / "metrics.json"
+    found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict) or any(not isinstance(found.get(key, 0.0), int | float) for key in SHOWN):
+        raise FileError(f"{path}: is damaged; run the command that wrote it again.")
+    return found
 
 
 def _number(row: dict[str, Any], key: str, shown: Callable[[float], str]) -> str:

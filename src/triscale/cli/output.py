@@ -30,5 +30,7 @@ def count(value: float) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes as MB or KB, 10^6 and 10^3."""
+    """Bytes as GB, MB or KB: 10^9, 10^6 and 10^3."""
+    if value >= 1e10:
+        return f"{value / 1e9:,.1f} GB"
     return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} KB"

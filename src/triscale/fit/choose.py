@@ -92,7 +92,8 @@ def choose(
             refusals.append(error)
     possible = sorted((c for c in candidates if c.inside), key=_preference)
     if not possible:
-        raise refusals[0] if refusals else BudgetError(f"budget {budget}: there is no network to choose from.")
+        none = BudgetError(f"budget {budget}: there is no network to choose from.")
+        raise min(refusals, key=lambda each: each.overrun, default=none)
     chosen, *others = possible
     rejected = [*others, *(c for c in candidates if not c.inside)]
     return Choice(

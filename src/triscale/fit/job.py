@@ -143,7 +143,10 @@ def fit(job: Job, run: RunFolder, dataset: Dataset, report: Reporter, progress: 
     over = [each for each in limits if not each.met]
     if over:
         told = ", ".join(f"{o.word} {quantity(o.word, o.value)} of {quantity(o.word, o.limit)} ({o.how})" for o in over)
-        raise VerificationError(f"{run.path}: measured again, the network is over its budget: {told}.")
+        raise VerificationError(
+            f"{run.path}: measured again, the network is over its budget: {told}; "
+            f"the same command measures again, another limit needs another --out."
+        )
     run.update(state="done", shipped=f"exports/{shipped[0].export.path.name}")
     return result
 

@@ -125,7 +125,7 @@ def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
 
     least = space.start(space.smallest())
     if share(least) > 1:
-        raise BudgetError(_impossible(space, budget, counted(space.at(least))))
+        raise _impossible(space, budget, counted(space.at(least)))
     phis = _furthest(share, least, space.directions, space.largest)
     for lopsided in LOPSIDED:
         phis = _filled(share, phis, space, lopsided)
@@ -218,7 +218,7 @@ def _within_measured(
     guess = min(top, 0.0) if top == space.largest else top
     phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
     if phi is None:
-        raise BudgetError(_impossible(space, budget, measured(space.at(space.start(least)), budget, measures)))
+        raise _impossible(space, budget, measured(space.at(space.start(least)), budget, measures))
     phis = capped(phi)
     used = share(phis)
     if used < SATISFIED and phi < top and "resolution" in space.directions:
@@ -268,12 +268,14 @@ def _secant(
     return inside[0] if inside else None
 
 
-def _impossible(space: _Space, budget: Budget, least: Mapping[str, float]) -> str:
-    over = [word for word, limit in budget.limits.items() if least[word] > limit]
+def _impossible(space: _Space, budget: Budget, least: Mapping[str, float]) -> BudgetError:
+    # A second measurement may just be inside: then all that is limited is shown.
+    over = [word for word, limit in budget.limits.items() if least[word] > limit] or list(budget.limits)
     reached = ", ".join(f"{word} {quantity(word, least[word], up=True)}" for word in over)
-    return (
+    return BudgetError(
         f"budget {budget}: nothing of {space.network.name} with {space.network.classes} classes is inside; "
-        f"the smallest that can be reached has {reached}; raise the limit, or start from a smaller network."
+        f"the smallest that can be reached has {reached}; raise the limit, or start from a smaller network.",
+        overrun=max(budget.used(least).values()),
     )
 
 
