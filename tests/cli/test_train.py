@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 
 import triscale as ts
+import triscale.training.loop as loop
 import triscale.training.progress as progress
 from tests.fitted import refusal, triscale
 from tests.models.test_tensors import MARK, RunsCode
@@ -162,3 +163,21 @@ def test_wrong_options_are_one_line_and_no_folder_is_made(net, images, tmp_path,
     (tmp_path / "typo.toml").write_text("[recipe]\nepoch = 3\n")
     assert said in refusal("train", net, images, "--out", "run", *more)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError("3.49 TiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_too_little_memory_is_one_line(net, images, tmp_path, monkeypatch, error):
+    def hungry(*_):
+        raise error
+
+    monkeypatch.setattr(loop, "train", hungry)
+    assert "there is not enough memory for this; smaller images" in refusal(*arguments(net, images, tmp_path / "run"))
+
+
+def test_a_bug_of_ours_is_not_hidden(net, images, tmp_path, monkeypatch):
+    def wrong(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(loop, "train", wrong)
+    with pytest.raises(RuntimeError, match="a bug"):
+        triscale(*arguments(net, images, tmp_path / "run"))

@@ -73,6 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
         _discard_unwritten()
         place = f"{error.filename}: " if error.filename else ""
         return _complain(f"{place}{error.strerror or error}; put that right and run the same command again.", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return _complain("there is not enough memory for this; smaller images or a smaller batch need less.", 2)
 
 
 def _run(given: Sequence[str]) -> int:
@@ -102,6 +106,15 @@ def _usage(error: cyclopts.CycloptsError, command: str, given: Sequence[str]) ->
         if not error.argument.tokens:
             return f"`{' '.join(error.command_chain or ())}` needs {name}"
     return str(error).rstrip(".")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether numpy, torch's CPU side or a GPU found no memory; torch need not be imported to tell."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator" in str(error)
+    )
 
 
 def _version() -> str:

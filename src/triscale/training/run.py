@@ -176,7 +176,8 @@ class RunFolder:
             {"command": self.record.command, **self.record.arguments}, {"command": command, **arguments}
         )
         if data != self.record.data:
-            changed.append(f"the data had fingerprint {self.record.data or 'none'}, has now {data or 'none'}")
+            before, now = self.record.data[:12] or "none", data[:12] or "none"
+            changed.append(f"the data had fingerprint {before}, has now {now}")
         if changed:
             shown = "; ".join(changed[:SHOWN_DIFFERENCES])
             more = f"; and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
