@@ -22,12 +22,10 @@ def model():
 @pytest.fixture
 def shipped(model, tmp_path):
     """A folder with the same model for every engine."""
-    threads = torch.get_num_threads()
     for name in FILES[:2]:
         export(model, tmp_path / name)
     save(model, tmp_path / FILES[2])
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 @each_file
@@ -54,6 +52,14 @@ def test_an_answer_stays_what_it_was_when_the_next_one_is_made(shipped, name):
 def test_images_of_another_shape_are_refused(shipped, name, shape):
     with pytest.raises(SpecError, match=r"reads images of shape \(N, 3, 32, 32\), got"):
         load_engine(shipped / name).run(np.zeros(shape, np.float32))
+
+
+@each_file
+def test_the_threads_of_this_process_are_left_as_they_are(shipped, name):
+    """They decide the last bits of a training that comes after."""
+    before = torch.get_num_threads()
+    load_engine(shipped / name, threads=before + 1).run(photos(32, 32).numpy())
+    assert torch.get_num_threads() == before
 
 
 @each_file

@@ -170,13 +170,19 @@ def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
     model = load(path)
     fused = fuse(model)
     fused.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
-    if threads != torch.get_num_threads():
-        torch.set_num_threads(threads)
 
     def infer(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
-            return fused(batch).numpy()
+        # The number of threads belongs to the whole process, and decides the last bits of a training in it.
+        before = torch.get_num_threads()
+        if before != threads:
+            torch.set_num_threads(threads)
+        try:
+            with torch.inference_mode():
+                batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
+                return fused(batch).numpy()
+        finally:
+            if before != threads:
+                torch.set_num_threads(before)
 
     return Engine(path, "torch", torch.__version__, "fp32", threads, meta.describe(model), infer)
 
