@@ -88,7 +88,9 @@ def test_ctrl_c_is_one_line_at_every_stage_and_the_same_command_goes_on(photos, 
         done = commands.strike(signal.SIGINT)
         assert (done.code, done.out) == (130, ""), (stage, done)
         assert done.complaint == "triscale: interrupted; the same command again goes on where it stopped."
-        assert json.loads((run / "run.json").read_text())["state"] == "interrupted"
+        # Stopped while run.json itself is written, the run is still said to be running; it goes on all the same.
+        states = ("running", "interrupted") if stage == "run.json" else ("interrupted",)
+        assert json.loads((run / "run.json").read_text())["state"] in states, stage
     assert commands.do(*fit_arguments(photos, run, BUDGET)).code == 0
     assert_ended_alike(run, undisturbed)
 
