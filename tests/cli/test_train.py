@@ -12,6 +12,7 @@ import triscale as ts
 import triscale.training.loop as loop
 import triscale.training.progress as progress
 from tests.fitted import refusal, triscale
+from tests.images import make_folder
 from tests.models.test_tensors import MARK, RunsCode
 from tests.training.tiny import tiny_model, tiny_network
 from triscale.spec.files import write_network
@@ -51,6 +52,19 @@ def test_a_network_is_trained_and_then_done(net, images, trained):
     assert {"split", "top1", "top5", "per_class", "seconds", "params", "macs"} <= set(json.loads(again.out))
     for command in (("predict", run, images / "apple"), ("eval", run, images)):
         assert triscale(*command).code == 0
+
+
+def test_a_table_with_splits_is_judged_on_its_test_images_from_wherever_it_is_called(net, tmp_path, monkeypatch):
+    make_folder(tmp_path / "data", splits={"train": 6, "val": 3, "test": 2})
+    rows = [each.relative_to(tmp_path) for each in sorted((tmp_path / "data").rglob("*.png"))]
+    table = "".join(f"{each};{each.parent.name};{each.parts[1]}\n" for each in rows)
+    (tmp_path / "photos.csv").write_text("path;label;split\n" + table)
+    done = triscale(*arguments(net, tmp_path / "photos.csv", tmp_path / "run"))
+    assert (done.code, done.out.split("%")[1]) == (0, f" of 6 test images; {tmp_path / 'run' / 'model.safetensors'}\n")
+    monkeypatch.chdir(tmp_path / "data")
+    again = triscale(*arguments(net, "../photos.csv", "../run"), "--json")
+    assert (again.code, again.err) == (0, "../run: is done already\n")
+    assert (json.loads(again.out)["split"], json.loads(again.out)["images"]) == ("test", 6)
 
 
 def test_other_arguments_are_refused_with_the_difference(net, images, trained):
