@@ -1,0 +1,2 @@
+def recognised(module, example_input):
+    return None
