@@ -54,14 +54,14 @@ def scale_module(
     Source: EfficientNet, https://arxiv.org/abs/1905.11946, section 3.
     """
     budget = _checked(example_input, depth, width, to)
-    if recognise:
-        known = recognised(module, example_input)
-        if known is not None:
-            return known.scaled(depth, width, budget, measures)
     copied = analysis_copy(module)
     copied.eval()
     with torch.random.fork_rng(devices=[]):
         answers = original_shapes(copied, example_input)
+        known = recognised(module, example_input) if recognise else None
+    if known is not None:
+        return known.scaled(depth, width, budget, measures, answers)
+    with torch.random.fork_rng(devices=[]):
         analysis = analyse(copied, example_input, depth != 1.0 or budget is not None)
     _require_all_read(analysis)
     if budget is None:
