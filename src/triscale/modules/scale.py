@@ -118,7 +118,7 @@ def _made(module: nn.Module, example_input: Tensor, analysis: Analysis, plan: Pl
             compare(graph, analysis, plan)
             prove(copied_for_proof(made), copied_for_proof(module), answers)
         except ModuleError as error:
-            raise blamed(error, analysis) from None
+            raise blamed(error, analysis, plan) from None
     after = graph_cost(graph, sum(parameter.numel() for parameter in made.parameters()))
     before = analysis.cost(analysis.plan())
     made.__dict__[ATTRIBUTE] = _report(analysis, plan, before, after, new)
