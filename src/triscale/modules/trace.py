@@ -10,7 +10,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -138,6 +138,12 @@ def located(module: nn.Module, what: str) -> Generator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def own_randomness(example_input: Tensor) -> AbstractContextManager[None]:
+    """Inside, random numbers are drawn (dropout, initial weights that are thrown away) without moving the caller's."""
+    device = example_input.device
+    return torch.random.fork_rng(devices=[] if device.type == "cpu" else [device], device_type=device.type)
 
 
 def one_line(error: BaseException) -> str:
