@@ -20,8 +20,8 @@ from triscale.deployment.latency import median_ms
 from triscale.spec import families
 
 REFERENCE = "efficientnet_lite0"
-RUNS, WARM_UP = 15, 3
-SLOW = 0.95  # share of all moments that a limit is held against
+RUNS, WARM_UP = 30, 3
+SLOW = 0.9  # share of all moments that a limit is held against
 RECENT = 900.0  # seconds for which a moment counts
 
 
@@ -35,6 +35,11 @@ class Moment:
     ms: float
     low_ms: float
     when: float = field(default_factory=time.time)
+
+
+def between(before: Moment, after: Moment) -> Moment:
+    """The moment of what was measured between two others."""
+    return Moment((before.ms + after.ms) / 2, (before.low_ms + after.low_ms) / 2, after.when)
 
 
 class Reference:
@@ -66,13 +71,13 @@ class Reference:
 
 
 def slowdown(now: Moment, moments: Sequence[Moment]) -> float:
-    """By how much a slow moment is slower than this one, at least 1: 19 of 20 recent moments are no slower."""
+    """By how much a slow moment is slower than this one, at least 1: nine of ten recent moments are no slower."""
     recent = [each.ms for each in (*moments, now) if each.when >= now.when - RECENT]
     return max(1.0, float(np.quantile(recent, SLOW)) / now.ms)
 
 
 def spread(moments: Sequence[Moment]) -> tuple[float, float]:
-    """The fast and the slow end of recent moments (5 % and 95 %), as shares of their middle one."""
+    """The fast and the slow end of recent moments (10 % and 90 %), as shares of their middle one."""
     if not moments:
         return 1.0, 1.0
     last = max(each.when for each in moments)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from triscale.deployment.drift import Moment, slowdown, spread
+from triscale.deployment.drift import Moment, between, slowdown, spread
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
 from triscale.deployment.latency import Latency, measure_fresh
 from triscale.deployment.table import LatencyTable, Prediction
@@ -115,9 +115,10 @@ class _Device:
     def guarded(self, network: Network) -> float:
         """Seconds at a slow moment of the device."""
         if network not in self.held:
-            now = self.table.clock()
-            self.moments.append(now)
+            before = self.table.clock()
             seconds = self.measure(network)
+            now = between(before, self.table.clock())
+            self.moments.append(now)
             self.held[network] = seconds * slowdown(now, self._moments())
             predicted = self.table.predict(network).sum_ms
             self.progress.say(f"{_told(network)}: predicted {predicted:.2f} ms, measured {1e3 * seconds:.2f} ms")

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
-from triscale.deployment.drift import Moment, Reference
+from triscale.deployment.drift import Moment, Reference, between
 from triscale.deployment.engine import available_cores
 from triscale.deployment.estimate import Estimator
 from triscale.deployment.export import ExportEngine
@@ -125,7 +125,7 @@ class LatencyTable:
             for layer in missing:
                 before = self.clock()
                 ms = self._timer(layer)
-                self._keep(layer, Timed(ms, _between(before, self.clock())))
+                self._keep(layer, Timed(ms, between(before, self.clock())))
                 progress.advance(1, str(layer))
         finally:
             progress.finish()
@@ -157,7 +157,7 @@ class LatencyTable:
         """Measure a whole network, and keep it with how fast the device was meanwhile."""
         before = self.clock()
         latency = measure()
-        moment = _between(before, self.clock())
+        moment = between(before, self.clock())
         self.record(network, latency, moment)
         return moment, latency
 
@@ -286,10 +286,6 @@ class _KeptWhole:
     network: dict[str, object]
     ms: float
     moment: Moment
-
-
-def _between(before: Moment, after: Moment) -> Moment:
-    return Moment((before.ms + after.ms) / 2, (before.low_ms + after.low_ms) / 2, after.when)
 
 
 def _middle(values: Iterable[float]) -> float:
