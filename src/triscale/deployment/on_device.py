@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from triscale.deployment.drift import Moment, between, slowdown, spread
-from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.export import ExportEngine
+from triscale.deployment.latency import Latency
 from triscale.deployment.table import LatencyTable, Prediction
-from triscale.deployment.trial import file_bytes, measures
-from triscale.deployment.untrained import untrained
+from triscale.deployment.trial import file_bytes, measure_untrained, measures
 from triscale.errors import BudgetError
 from triscale.spec.budget import Budget, Measure, measured, quantity, solve
 from triscale.spec.network import Network
@@ -76,15 +74,15 @@ def solve_on_device(
     if "latency" not in budget.limits:
         made = solve(network, budget, plain, predictions={"size": file_bytes}, alpha=alpha, beta=beta, gamma=gamma)
         return OnDevice(made, measured(made, budget, plain))
-    table.prepare(network, progress)
     device = _Device(table, plain["latency"], threads, cache, progress or SilentProgress())
     asked = {**plain, "latency": device.guarded}
-    predictions: dict[str, Measure] = {"latency": lambda each: table.predict(each).sum_ms / 1e3, "size": file_bytes}
+    rough = predictions(table, progress)
     limit = budget.limits["latency"]
     for _ in range(CONFIRMATIONS):
-        made = solve(network, budget, asked, predictions=predictions, alpha=alpha, beta=beta, gamma=gamma)
+        made = solve(network, budget, asked, predictions=rough, alpha=alpha, beta=beta, gamma=gamma)
         if device.confirm(made) <= limit:
-            values = {**measured(made, budget, plain), "latency": device.fresh[made].upper_quartile_ms / 1e3}
+            values = measured(made, budget, {**plain, "latency": device.confirm})
+            values["latency"] = device.fresh[made].upper_quartile_ms / 1e3
             return OnDevice(
                 made, values, device.fresh[made], table.predict(made), device.slow[made], spread(table.moments)
             )
@@ -93,6 +91,19 @@ def solve_on_device(
         f"inside were not when measured again, the last one at {quantity('latency', device.guarded(made), up=True)}; "
         f"stop what else is running, or raise the limit."
     )
+
+
+def predictions(table: LatencyTable, progress: Progress | None = None) -> dict[str, Measure]:
+    """What `budget.solve` takes to search with: latency in seconds from the table, size in bytes by arithmetic.
+
+    Layers of a kind that the table does not know are timed first.
+    """
+
+    def latency(network: Network) -> float:
+        table.prepare(network, progress)
+        return table.predict(network).sum_ms / 1e3
+
+    return {"latency": latency, "size": file_bytes}
 
 
 class _Device:
@@ -128,10 +139,8 @@ class _Device:
         """Seconds at a slow moment, measured once more in a process of its own."""
         if network in self.fresh:
             return self.held[network]
-        with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
-            path = Path(folder) / f"network{SUFFIXES[self.table.engine]}"
-            export(untrained(network), path, self.table.engine)
-            now, found = self.table.whole(network, lambda: measure_fresh(path, self.table.threads))
+        engine, threads = self.table.engine, self.table.threads
+        now, found = self.table.whole(network, lambda: measure_untrained(network, engine, threads))
         self.fresh[network], self.slow[network] = found, slowdown(now, self._moments())
         self.held[network] = max(self.held.get(network, 0.0), found.upper_quartile_ms / 1e3 * self.slow[network])
         return self.held[network]

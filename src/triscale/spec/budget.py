@@ -211,19 +211,22 @@ def _within_measured(
     predictions: Mapping[str, Measure],
 ) -> dict[Direction, float]:
     """From the networks that no counted limit forbids, the largest whose measurements are inside."""
-    known: dict[Network, float] = {}
+    known: dict[Network, dict[str, float]] = {}
 
-    def share(phis: Phis) -> float:
+    def used_by(phis: Phis) -> dict[str, float]:
         made = space.at(phis)
         if made not in known:
-            known[made] = max(budget.used(measured(made, budget, measures)).values())
+            known[made] = budget.used(measured(made, budget, measures))
         return known[made]
+
+    def share(phis: Phis) -> float:
+        return max(used_by(phis).values())
 
     def capped(phi: float) -> dict[Direction, float]:
         return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
 
     if all(word in predictions for word in budget.limits if word in MEASURED):
-        found = _predicted(space, limit, budget, predictions, share)
+        found = _predicted(space, limit, budget, predictions, used_by)
         if found is not None:
             return found if "latency" in budget.limits else _at_own_size(share, found, space, limit["resolution"])
     least, top = space.smallest(), max(limit[each] for each in space.directions)
@@ -250,16 +253,22 @@ def _predicted(
     limit: Phis,
     budget: Budget,
     predictions: Mapping[str, Measure],
-    share: Callable[[Phis], float],
+    used_by: Callable[[Phis], Mapping[str, float]],
 ) -> dict[Direction, float] | None:
-    """The same by predictions, with a measurement only where they end; None where no such end was inside."""
+    """The same by predictions, with a measurement only where they end; None where no such end was inside.
+
+    Counted limits hold for all that is not beyond `limit`.
+    """
+
+    def most(used: Mapping[str, float]) -> float:
+        return max(used[word] for word in MEASURED if word in used)
 
     def capped(phis: Phis) -> dict[Direction, float]:
         return {each: min(limit[each], phis[each]) if each in space.directions else 0.0 for each in DIRECTIONS}
 
     def predicted(phis: Phis) -> float:
         made = space.made(capped(phis))
-        return math.inf if made is None else max(budget.used(measured(made, budget, predictions)).values())
+        return math.inf if made is None else most(budget.used(measured(made, budget, predictions)))
 
     def largest(wanted: float) -> dict[Direction, float] | None:
         def used(phis: Phis) -> float:
@@ -274,7 +283,7 @@ def _predicted(
             phis = _furthest(used, phis, ("resolution",), min(limit["resolution"], phis["resolution"] + LOPSIDED[0]))
         return capped(phis)
 
-    return predict_then_measure(largest, predicted, share)
+    return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
 
 
 def _secant(
