@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from triscale.spec.block import Block, Kind, Squeeze
-from triscale.spec.families.family import IMAGENET_BILINEAR, Family, Member, scaled
+from triscale.spec.families.family import Family, Member, scaled
 from triscale.spec.network import Head, Network, Stem, stage
+from triscale.spec.owners import IMAGENET_BILINEAR
 
 PAPER = "https://arxiv.org/abs/1512.03385"
 WIDE = "https://arxiv.org/abs/1605.07146"
@@ -66,8 +67,9 @@ def _resnet(layout: Layout) -> Network:
 
 def _family(name: str, layout: Layout) -> Family:
     paper = SQUEEZED if layout.squeeze else WIDE if layout.inner == 0.5 else PAPER
-    members = {name: Member(dropout=0.0)}
-    return Family("ResNet", paper, members, scaled(lambda: _resnet(layout)), preprocessing=IMAGENET_BILINEAR)
+    # Those with squeeze-excite are timm's alone; the others are torchvision's too, under the same names and numerics.
+    own = Member(dropout=0.0, interpolation="bicubic") if layout.squeeze else Member(dropout=0.0)
+    return Family("ResNet", paper, {name: own}, scaled(lambda: _resnet(layout)), preprocessing=IMAGENET_BILINEAR)
 
 
 FAMILIES = tuple(_family(name, layout) for name, layout in LAYOUTS.items())
