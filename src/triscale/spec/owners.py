@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from triscale.spec.network import Numerics
 from triscale.spec.preprocessing import Interpolation, Preprocessing
 
-Owner = Literal["Google", "timm", "torchvision"]
+Owner = Literal["Google", "timm", "torchvision", "Megvii"]
 
 GOOGLE = Numerics("same", 1e-3, 0.01)
 GOOGLE_V2 = Numerics("same", 1e-3, 0.1)  # TensorFlow's 0.9: google/automl efficientnetv2/hparams.py
@@ -30,7 +30,7 @@ AROUND_HALF_BILINEAR = Preprocessing(mean=HALF, std=HALF, interpolation="bilinea
 
 
 class Reading(NamedTuple):
-    """How torchvision evaluates a network: its numerics; pixels of the short side, then of the centre that it keeps."""
+    """How an owner evaluates a network: its numerics; pixels of the short side, then of the centre that it keeps."""
 
     numerics: Numerics
     resize: int
@@ -78,3 +78,10 @@ TORCHVISION_READS = {
         )
     },
 }  # fmt: skip
+
+# The same names in timm, whose own ResNets see larger images: of the weights that it lists first
+TIMM_READS = {
+    **{f"resnet{layers}": Reading(TIMM, 288, 288, "bicubic") for layers in (18, 34, 50, 101, 152)},
+    "wide_resnet50_2": Reading(TIMM, 303, 288, "bicubic"),
+    "wide_resnet101_2": Reading(TIMM, 256, 224),
+}
