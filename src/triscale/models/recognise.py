@@ -56,22 +56,28 @@ def renamed(model: ConvNet, tensors: Mapping[str, Tensor], naming: Naming, where
     (a detector). Raises: WeightsError when anything else is missing or too much.
     """
     names = tensor_names(model, naming)
-    head = {theirs for ours, theirs in names.items() if ours.startswith("head.")}
-    missing = [theirs for theirs in names.values() if theirs not in tensors and not theirs.endswith(COUNTER)]
-    if set(missing) == {theirs for theirs in head if not theirs.endswith(COUNTER)}:
-        missing = []
+    missing = {ours: theirs for ours, theirs in names.items() if theirs not in tensors and not ours.endswith(COUNTER)}
+    if missing.keys() in _heads(names):
+        missing = {}
     known = set(names.values())
     others = [key for key in tensors if key not in known]
     ignored = _unused(model.network, naming, others)
     extra = [key for key in others if key not in ignored]
     if missing or extra:
-        parts = [_mixture(model, tensors), few("missing", missing), few("not part of it", extra)]
+        parts = [_mixture(model, tensors), few("missing", list(missing.values())), few("not part of it", extra)]
         raise WeightsError(
             f"{where}: is not {model.network.name} in {naming} naming: {'; '.join(part for part in parts if part)}. "
             f"Make the model that these weights are of, or ask for the right file."
         )
     found = {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}
     return Renamed(found, tuple(key for key in others if key in ignored))
+
+
+def _heads(names: Iterable[str]) -> tuple[set[str], set[str]]:
+    """What a backbone lacks of our names: the head; of MobileNetV3 also without the convolution before its pool."""
+    head = {ours for ours in names if ours.startswith("head.") and not ours.endswith(COUNTER)}
+    pooled = {ours for ours in head if not ours.startswith("head.conv.")}
+    return head, pooled if any(ours.startswith("head.linear.") for ours in head) else head
 
 
 def _unused(network: Network, naming: Naming, keys: Iterable[str]) -> set[str]:
