@@ -19,7 +19,17 @@ NAMES = (
     "tf_efficientnet_b0",
     "efficientnet_lite0",
     "tf_efficientnet_lite0",
+    "efficientnet_edgetpu_s",
+    "efficientnetv2_b0",
+    "tf_efficientnetv2_b1",
+    "mobilenet_v1",
+    "mobilenet_v2",
     "mobilenet_v3_large",
+    "tf_mobilenetv3_small_075",
+    "mnasnet_a1",
+    "resnet18",
+    "resnet50",
+    "seresnet50",
     "detnas_coco_fpn_300m",
 )
 
