@@ -144,7 +144,7 @@ def _print_figures(told: Sequence[Figure]) -> None:
             str(each.top1),
             "" if each.top5 is None else str(each.top5),
             each.source,
-            f"{each.weights}{f' at {each.pixels} px' if each.pixels else ''}{' *' if each.extra else ''}",
+            f"{each.of} *" if each.extra else each.of,
         )
         for each in told
     ]

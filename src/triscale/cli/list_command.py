@@ -64,11 +64,11 @@ def _list_networks(pattern: str, json: bool) -> int:
             count(own.macs),
             count(own.activations),
             size(own.memory),
-            *(("", "") if top is None else (f"{top.top1:.1f}", f"{top.source}, {top.weights}")),
+            *(("", "") if top is None else (f"{top.top1:.1f}", f"{top.source}, {top.of}")),
         )
         for name, r, own, top in rows
     ]
-    print_table(("name", "pixels", "params", "MACs", "activations", "memory", "top-1", "of"), table)
+    print_table(("name", "pixels", "params", "MACs", "activations", "memory", "top-1", "of"), table, last=1)
     return 0
 
 

@@ -36,7 +36,7 @@ def forms(name: str) -> tuple[Form, ...]:
         found[owner] = Form(owner, each, network(each).numerics, preprocessing(each))
     shared: tuple[tuple[Owner, Mapping[str, Reading]], ...] = (("torchvision", TORCHVISION_READS), ("timm", TIMM_READS))
     for owner, readings in shared:
-        if plain in readings and owner not in found:
+        if plain in readings:
             found[owner] = Form(owner, plain, readings[plain].numerics, readings[plain].preprocessing)
     for each, alias in ALIASES.items():
         if alias.network in named and alias.owner not in found:

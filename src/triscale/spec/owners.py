@@ -37,6 +37,7 @@ class Reading(NamedTuple):
     pixels: int
     interpolation: Interpolation = "bilinear"
     half: bool = False  # mean and deviation 0.5, not ImageNet's
+    squash: bool = False  # the whole photograph, not its centre
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -47,6 +48,7 @@ class Reading(NamedTuple):
             mean=base.mean,
             std=base.std,
             interpolation=self.interpolation,
+            fit="squash" if self.squash else "crop",
             crop=round(self.pixels / self.resize, 4),
         )
 
@@ -79,8 +81,14 @@ TORCHVISION_READS = {
     },
 }  # fmt: skip
 
-# The same names in timm, whose own ResNets see larger images: of the weights that it lists first
+# timm's readings of names that it shares, and of Google's weights: of those that it lists first
 TIMM_READS = {
+    "efficientnet_lite3": Reading(TIMM, 332, 300, half=True),
+    "efficientnet_lite4": Reading(TIMM, 413, 380, half=True),
+    "efficientnetv2_s": Reading(TIMM, 384, 384, "bicubic", half=True),
+    "efficientnetv2_m": Reading(TIMM, 480, 480, "bicubic", half=True, squash=True),
+    "efficientnetv2_l": Reading(TIMM, 480, 480, "bicubic", half=True, squash=True),
+    "efficientnetv2_xl": Reading(TIMM, 512, 512, "bicubic", half=True, squash=True),
     **{f"resnet{layers}": Reading(TIMM, 288, 288, "bicubic") for layers in (18, 34, 50, 101, 152)},
     "wide_resnet50_2": Reading(TIMM, 303, 288, "bicubic"),
     "wide_resnet101_2": Reading(TIMM, 256, 224),

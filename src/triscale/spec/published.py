@@ -38,6 +38,11 @@ class Figure(NamedTuple):
     pixels: int | None = None
     extra: bool = False
 
+    @property
+    def of(self) -> str:
+        """Which weights, and where they were evaluated: "tf_ in1k at 380 px"."""
+        return f"{self.weights} at {self.pixels} px" if self.pixels else self.weights
+
 
 # Training recipes of V1, in the order of the columns below
 RECIPES = ("baseline", "AutoAugment", "RandAugment", "AdvProp", "NoisyStudent")
