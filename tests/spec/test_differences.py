@@ -28,6 +28,11 @@ def test_what_differs_is_said_in_words_and_owners_that_agree_are_named_together(
         "efficientnetv2_m"
     )
     assert "evaluation size: torchvision 224 px, timm 288 px" in differences("resnet50")
+    assert "photograph: timm and torchvision central square, Google squashed to a square" in differences(
+        "efficientnetv2_s"
+    )
+    assert "evaluation size: timm 300 px, Google 280 px" in differences("efficientnet_lite3")
+    assert "evaluation size: timm 380 px, Google 300 px" in differences("tf_efficientnet_lite4")
     assert "highest top-1: timm 74.672 %, torchvision 73.456 %" in differences("mnasnet_b1")
 
 
