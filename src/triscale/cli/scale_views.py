@@ -12,7 +12,15 @@ from triscale.errors import SpecError
 from triscale.spec.curves import scaling_curves
 from triscale.spec.network import Network
 from triscale.spec.paper import NOTES, PAPER, Counted, paper_rows
-from triscale.spec.released import Comparison, Phis, Scaled, baseline_of, compare_released, released_members
+from triscale.spec.released import (
+    Comparison,
+    Phis,
+    Scaled,
+    baseline_of,
+    compare_released,
+    released_members,
+    scaled_families,
+)
 from triscale.spec.rules import RULES, Rule
 
 if TYPE_CHECKING:
@@ -27,10 +35,10 @@ def show_table(base: Network, rule: Rule, json: bool) -> int:
     compared = [compare_released(member, rule) for member in released_members(base.name)] if _grows(rule) else []
     rows = paper_rows(base, base.name)
     if not compared and not rows:
+        known = dict.fromkeys((*scaled_families(), *PAPER))
         raise SpecError(
-            f"{base.name}: nothing scaled was released of it, so there is no table; "
-            f"efficientnet_b0, efficientnet_lite0, {', '.join(name for name in PAPER if name != 'efficientnet_b0')} "
-            "have one; for this network try --phi, --fast, --to or --curve."
+            f"{base.name}: nothing scaled was released of it, so there is no table; there is one for "
+            f"{', '.join(known)}. For this network try --phi, --fast, --to or --curve."
         )
     if json:
         print_json(_document(base, rule, compared, rows))

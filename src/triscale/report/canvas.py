@@ -76,10 +76,12 @@ def write(drawing: Figure, path: Path) -> None:
     Raises: FileError when it cannot be written.
     """
     file = io.BytesIO()
-    if path.suffix == ".png":
-        drawing.savefig(file, format="png", dpi=DOTS, facecolor="white", metadata={"Software": None})
-        atomic.write_bytes(path, file.getvalue())
-        return
-    drawing.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    text = file.getvalue().decode()
-    atomic.write_text(path, re.sub(r"'DejaVu Sans'[^;\"]*", FONT, text))
+    with style():  # which also fixes the ids in an SVG, and keeps its words as words
+        if path.suffix == ".png":
+            drawing.savefig(file, format="png", dpi=DOTS, facecolor="white", metadata={"Software": None})
+        else:
+            drawing.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    data = file.getvalue()
+    if path.suffix == ".svg":
+        data = re.sub(rb"'DejaVu Sans'[^;\"]*", FONT.encode(), data)
+    atomic.write_bytes(path, data)

@@ -6,12 +6,10 @@ import math
 from typing import NamedTuple
 
 from triscale.spec.cost import cost
-from triscale.spec.families import LITE, V1, Member, network
+from triscale.spec.families import NETWORKS, list_networks, network
 from triscale.spec.network import Network
 from triscale.spec.rules import COMPOUND, Multipliers, Rule
 from triscale.spec.scaling import compound
-
-FAMILIES: tuple[tuple[str, dict[str, Member]], ...] = (("efficientnet_", V1), ("efficientnet_", LITE))
 
 
 class Released(NamedTuple):
@@ -96,22 +94,35 @@ def compare_released(member: Released, rule: Rule = COMPOUND, phi: float | None 
     return Comparison(member.name, phi, needed, released, ruled, _difference(released, ruled))
 
 
+def scaled_families() -> tuple[str, ...]:
+    """The baselines of all families of which other sizes were released."""
+    return tuple(
+        name for name in list_networks() if not name.startswith("tf_") and len(_family(name)) > 1 and _is_first(name)
+    )  # fmt: skip
+
+
+def _is_first(name: str) -> bool:
+    return _family(name)[0].name == name
+
+
 def _family(name: str) -> tuple[Released, ...]:
     """Every member of the family that `name` belongs to, the baseline first; empty without a family of several."""
-    owner, plain = ("tf_", name[3:]) if name.startswith("tf_") else ("", name)
-    for prefix, members in FAMILIES:
-        if plain.startswith(prefix) and plain.removeprefix(prefix) in members:
-            base = next(iter(members.values()))
-            return tuple(
-                Released(
-                    f"{owner}{prefix}{suffix}",
-                    Multipliers(
-                        each.depth / base.depth, each.width / base.width, each.resolution / base.resolution
-                    ),
-                )
-                for suffix, each in members.items()
-            )  # fmt: skip
-    return ()
+    if name not in NETWORKS:
+        return ()
+    members = NETWORKS[name].family.members
+    owner = "" if name in members else "tf_"
+    base = next((each for each in members.values() if each.width == each.depth == 1), None)
+    if base is None:
+        return ()
+    family = tuple(
+        Released(
+            f"{owner}{each}",
+            Multipliers(member.depth / base.depth, member.width / base.width, member.resolution / base.resolution),
+        )
+        for each, member in members.items()
+    )  # fmt: skip
+    baseline = next(each for each in family if each.multipliers == (1, 1, 1))
+    return baseline, *(each for each in family if each is not baseline)
 
 
 def _needed(multipliers: Multipliers, macs: float, rule: Rule) -> Phis:
