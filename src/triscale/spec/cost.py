@@ -6,7 +6,6 @@ once (`_stage_part`, cached) and a network at any resolution is a handful of mul
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -118,8 +117,11 @@ def _merge(operations: Iterable[Operation]) -> _Part:
 @lru_cache(maxsize=1 << 16)
 def _stage_part(each: Stage, in_channels: int) -> _Part:
     total, lives = [0] * 7, set()
-    parts = [(_block_part(each.blocks[0], in_channels), 1)]
-    parts += [(_block_part(block, each.channels), times) for block, times in Counter(each.blocks[1:]).items()]
+    (first, alike), *others = each._runs
+    parts = [(_block_part(first, in_channels), 1)]
+    if alike > 1:
+        others.append((first, alike - 1))
+    parts += [(_block_part(block, each.channels), times) for block, times in others]
     for (*numbers, _, live), times in parts:
         total = [sum_so_far + times * number for sum_so_far, number in zip(total, numbers, strict=True)]
         lives.update(live)
