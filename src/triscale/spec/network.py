@@ -302,5 +302,5 @@ def _resized_stage(each: Stage, length: int, channels: int, inner: tuple[int | N
         if squeeze is not None and squeezed is not None:
             squeeze = replace(squeeze, channels=squeezed)
         blocks += [replace(block, channels=channels, hidden=hidden, squeeze=squeeze)] * times
-    extra = replace(blocks[-1], stride=1)
+    extra = blocks[-1] if blocks[-1].stride == 1 else replace(blocks[-1], stride=1)
     return Stage((*blocks[:length], *[extra] * (length - len(blocks))), each.deepen)
