@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
     from triscale.spec.preprocessing import Preprocessing
     from triscale.spec.rounding import Rounding
+    from triscale.spec.rules import fast_compound
     from triscale.spec.scaling import compound, scale
 
 # Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
@@ -41,6 +42,7 @@ _HOMES = {
     "triscale.spec.network": ("Head", "Network", "Numerics", "Stage", "Stem", "stage"),
     "triscale.spec.preprocessing": ("Preprocessing",),
     "triscale.spec.rounding": ("Rounding",),
+    "triscale.spec.rules": ("fast_compound",),
     "triscale.spec.scaling": ("compound", "scale"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
@@ -63,6 +65,7 @@ __all__ = [
     "cost",
     "create_model",
     "export_state_dict",
+    "fast_compound",
     "fit_budget",
     "list_networks",
     "load",
