@@ -10,6 +10,7 @@ https://arxiv.org/abs/1706.02677, section 5.1.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -25,6 +26,14 @@ from triscale.spec.growth import require_growable, same_operator
 from triscale.spec.network import Network, PlacedBlock
 
 LEAST, MOST = 0.5, 1.5  # of an equal share, before the shares of one channel are made to sum to one
+REACH = 3.0  # deviations from a channel's mean that its values are taken to reach
+# What an activation passes on; below and above it is flat, and a channel that never leaves there cannot learn.
+PASSES: dict[type[nn.Module], tuple[float, float]] = {
+    nn.ReLU: (0.0, math.inf),
+    nn.ReLU6: (0.0, 6.0),
+    nn.Hardswish: (-3.0, math.inf),
+    nn.Hardsigmoid: (-3.0, 3.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +50,14 @@ class Replicas:
         return len(self.source)
 
     @staticmethod
-    def draw(count: int, channels: int) -> Replicas:
-        """First all channels in their order, then others at random, none of them twice before all were taken."""
-        rounds = -(-channels // count)
-        drawn = [torch.arange(count), *(torch.randperm(count) for _ in range(rounds - 1))]
+    def draw(count: int, channels: int, alive: Tensor | None = None) -> Replicas:
+        """First all channels in their order, then others at random, none of them twice before all were taken.
+
+        alive: (count,), bool: which may be repeated; all without it, and where none is.
+        """
+        living = torch.arange(count) if alive is None or not alive.any() else alive.nonzero().flatten()
+        rounds = -(-(channels - count) // len(living))
+        drawn = [torch.arange(count), *(living[torch.randperm(len(living))] for _ in range(rounds))]
         return Replicas(torch.cat(drawn)[:channels], count)
 
     def shares(self, rows: int) -> Tensor:
@@ -62,12 +75,12 @@ class Replicas:
 def grow(model: ConvNet, network: Network) -> ConvNet:
     """A model of `network` that gives the same answers as `model`, and can learn more.
 
-    model: stays as it is. network: at least as wide and deep as the model's in every stage, with the same operators; its
-        resolution, dropout and drop connect are taken over, its numerics are replaced by those of the model's weights.
+    model: stays as it is. network: at least as wide and deep as the model's in every stage, with the same operators. Its
+        resolution, dropout and drop connect hold; its numerics are replaced by those of the model's weights.
     Added depth is a copy of a stage's last block (a fresh block, where that changes the shape) that adds nothing until
     it is trained. Which channels are repeated, and the shares, come from PyTorch's random state, as fresh weights do.
     Returns: the grown model on the same device, in evaluation mode; equal up to rounding, also in training mode with
-        dropout and drop connect off.
+        dropout and drop connect off. Where there is no head, the first channels of the last map are the model's.
     Raises: SpecError naming the first stage that prevents it; WeightsError for a model without a Network or without
         weights.
     Source: see the module.
@@ -82,7 +95,9 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
         raise WeightsError(f"{model.network.name} is on the meta device and has no weights to grow from.")
     require_growable(model.network, network)
     network = replace(network, numerics=model.network.numerics)
-    large = ConvNet(network, replace(model.preprocessing, size=network.resolution, train_size=None), device=first.device)
+    large = ConvNet(
+        network, replace(model.preprocessing, size=network.resolution, train_size=None), device=first.device
+    )
     large.to(first.dtype)
     large.card = _card(model, network)
     stream = Replicas.draw(model.network.stem.channels, network.stem.channels)
@@ -136,7 +151,7 @@ def _block(small: nn.Module, large: nn.Module, inputs: Replicas, outputs: Replic
         case MBConv(), MBConv():
             hidden = inputs
             if small.expand is not None and large.expand is not None:
-                hidden = _between(small.expand, large.expand)
+                hidden = _between(small.expand, large.expand, small.depthwise)
                 _layer(small.expand, large.expand, inputs, hidden)
             _layer(small.depthwise, large.depthwise, None, hidden)
             _squeeze(small.squeeze, large.squeeze, hidden)
@@ -180,9 +195,27 @@ def _last_norm(block: nn.Module) -> nn.BatchNorm2d:
     raise AssertionError(f"{type(block).__name__} has no sum")  # spec/growth.py refuses to add such a block
 
 
-def _between(small: ConvNorm, large: ConvNorm) -> Replicas:
-    """A new map for the channels that two layers make, which nothing outside their block sees."""
-    return Replicas.draw(small.conv.out_channels, large.conv.out_channels)
+def _between(small: ConvNorm, large: ConvNorm, *others: ConvNorm) -> Replicas:
+    """A new map for the channels that two layers make, which nothing outside their block sees.
+
+    others: further layers of the smaller block that these channels pass. A published network has channels that are dead
+    (their filters have decayed to nothing, or ReLU never lets them through): no gradient reaches them, so that replicas
+    of them would never part and never learn.
+    """
+    alive = _alive(small)
+    for each in others:
+        alive &= _alive(each)
+    return Replicas.draw(small.conv.out_channels, large.conv.out_channels, alive.cpu())
+
+
+def _alive(layer: ConvNorm) -> Tensor:
+    """(channels,), bool: whose values, as the statistics tell, vary where the activation is not flat."""
+    norm = layer.norm
+    lowest, highest = PASSES.get(type(layer.act), (-math.inf, math.inf))
+    if norm.running_mean is None or norm.running_var is None:
+        return torch.ones_like(norm.bias, dtype=torch.bool)
+    reach = REACH * norm.weight.abs() * (norm.running_var / (norm.running_var + norm.eps)).sqrt()
+    return (reach > 0) & (norm.bias + reach > lowest) & (norm.bias - reach < highest)
 
 
 def _layer(small: ConvNorm, large: ConvNorm, inputs: Replicas | None, outputs: Replicas) -> None:

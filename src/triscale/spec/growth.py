@@ -42,7 +42,7 @@ def same_operator(source: PlacedBlock, target: PlacedBlock) -> bool:
 
 
 def _differences(source: Network, target: Network) -> Iterator[str]:
-    yield from _unequal("the images", (("channels", source.in_channels, target.in_channels),))
+    yield from _unequal("the image", (("channels", source.in_channels, target.in_channels),))
     stem, other = source.stem, target.stem
     yield from _unequal(
         "the stem",
@@ -100,9 +100,7 @@ def _block_differences(source: PlacedBlock, target: PlacedBlock) -> Iterator[str
     )
     if squeeze is not None and other is not None:
         inner, other_inner = squeeze.activation or ours.activation, other.activation or theirs.activation
-        yield from _unequal(
-            where, (("gate", squeeze.gate, other.gate), ("squeeze activation", inner, other_inner))
-        )
+        yield from _unequal(where, (("gate", squeeze.gate, other.gate), ("squeeze activation", inner, other_inner)))
     widths = (
         ("channels", ours.channels, theirs.channels),
         ("hidden channels", ours.hidden_channels(inputs), theirs.hidden_channels(other_inputs)),
