@@ -75,7 +75,7 @@ class Replicas:
 def grow(model: ConvNet, network: Network) -> ConvNet:
     """A model of `network` that gives the same answers as `model`, and can learn more.
 
-    model: stays as it is. network: at least as wide and deep as the model's in every stage, with the same operators. Its
+    model: stays as it is. network: as wide and deep in every stage as the model's, or more, of the same operators. Its
         resolution, dropout and drop connect hold; its numerics are replaced by those of the model's weights.
     Added depth is a copy of a stage's last block (a fresh block, where that changes the shape) that adds nothing until
     it is trained. Which channels are repeated, and the shares, come from PyTorch's random state, as fresh weights do.
