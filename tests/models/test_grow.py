@@ -95,10 +95,9 @@ def test_lite0_with_its_real_weights_grows_without_forgetting(lite0, target):
 @pytest.mark.parametrize(
     ("source", "depth", "width"),
     [
-        ("efficientnet_b0", 1.4, 1.2), ("tf_efficientnet_b0", 2.0, 1.0), ("efficientnetv2_s", 1.2, 1.1),
+        ("tf_efficientnet_b0", 1.4, 1.2), ("efficientnetv2_s", 1.2, 1.1),
         ("efficientnet_edgetpu_s", 1.0, 1.2), ("mobilenet_v1", 1.0, 1.7), ("mobilenet_v2", 1.4, 1.4),
         ("mobilenet_v3_large", 1.0, 1.3), ("mnasnet_a1", 1.0, 1.2), ("resnet18", 1.5, 1.3), ("resnet50", 1.4, 1.2),
-        ("seresnet18", 1.2, 1.2),
     ],
 )  # fmt: skip
 def test_every_family_grows_without_forgetting(source, depth, width):

@@ -102,7 +102,7 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
     large.card = _card(model, network)
     stream = Replicas.draw(model.network.stem.channels, network.stem.channels)
     images = Replicas.draw(network.in_channels, network.in_channels)
-    _layer(model.stem[0], large.stem[0], images, stream)
+    _layer(_first(model.stem), _first(large.stem), images, stream)
     stream = _stages(model, large, stream)
     if model.head is not None and large.head is not None:
         _head(model.head, large.head, stream)
@@ -143,6 +143,10 @@ def _stages(model: ConvNet, large: ConvNet, stream: Replicas) -> Replicas:
 
 def _module(model: ConvNet, placed: PlacedBlock) -> nn.Module:
     return cast(nn.Sequential, model.stages[placed.stage])[placed.index]
+
+
+def _first(stem: nn.Module) -> ConvNorm:
+    return cast(ConvNorm, cast(nn.Sequential, stem)[0])
 
 
 def _block(small: nn.Module, large: nn.Module, inputs: Replicas, outputs: Replicas) -> None:
