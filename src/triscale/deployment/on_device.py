@@ -12,9 +12,9 @@ from triscale.deployment.latency import Latency
 from triscale.deployment.table import LatencyTable, Prediction
 from triscale.deployment.trial import file_bytes, measure_untrained, measures
 from triscale.errors import BudgetError
-from triscale.spec.budget import Budget, Measure, measured, quantity, solve
+from triscale.spec.budget import Budget, Measure, measured, quantity, solution
 from triscale.spec.network import Network
-from triscale.spec.scaling import ALPHA, BETA, GAMMA
+from triscale.spec.rules import COMPOUND, Multipliers, Rule
 from triscale.training.progress import Progress, SilentProgress
 
 CONFIRMATIONS = 4  # most networks that are solved for and measured in a fresh process
@@ -24,6 +24,7 @@ CONFIRMATIONS = 4  # most networks that are solved for and measured in a fresh p
 class OnDevice:
     """A network inside a budget, with what was predicted and what was measured.
 
+    multipliers: of its depth, width and resolution.
     values: what each limited word was measured to be: counts, bytes, seconds.
     latency: in a process of its own; prediction: of the table; slowdown: by how much a slow moment of this device is
         slower than the one of that measurement, which the limit has room for. All None where no latency is limited.
@@ -31,11 +32,23 @@ class OnDevice:
     """
 
     network: Network
+    multipliers: Multipliers
     values: Mapping[str, float]
     latency: Latency | None = None
     prediction: Prediction | None = None
     slowdown: float | None = None
     spread: tuple[float, float] = (1.0, 1.0)
+
+    def lines(self) -> list[str]:
+        """What a person should know of its latency; nothing where none is limited."""
+        if self.latency is None:
+            return []
+        low, high = self.spread
+        return [
+            f"measured in a fresh process: {self.latency}; predicted {self.prediction}",
+            f"speed of this device: {low - 1:+.0%} to {high - 1:+.0%} of its middle; "
+            f"kept free for its slow moments: {(self.slowdown or 1) - 1:.1%}",
+        ]
 
     def as_json(self) -> dict[str, object]:
         """What was measured, as JSON values."""
@@ -52,15 +65,13 @@ def solve_on_device(
     budget: Budget,
     engine: ExportEngine = "onnx",
     *,
-    alpha: float = ALPHA,
-    beta: float = BETA,
-    gamma: float = GAMMA,
+    rule: Rule = COMPOUND,
     threads: int | None = None,
     cache: Path | None = None,
     table: LatencyTable | None = None,
     progress: Progress | None = None,
 ) -> OnDevice:
-    """`budget.solve` for a budget that limits latency or size of the exported file.
+    """`budget.solution` for a budget that limits latency or size of the exported file.
 
     The latency table predicts, so that candidates cost nothing; the few that remain are exported and measured, and the
     last one again in a fresh process. It is inside with room for the slow moments that this device was seen to have.
@@ -72,19 +83,25 @@ def solve_on_device(
     table = table or LatencyTable(engine, threads)
     plain = measures(engine, budget.limits.get("latency"), threads=threads, cache=cache)
     if "latency" not in budget.limits:
-        made = solve(network, budget, plain, predictions={"size": file_bytes}, alpha=alpha, beta=beta, gamma=gamma)
-        return OnDevice(made, measured(made, budget, plain))
+        made, multipliers = solution(network, budget, plain, predictions={"size": file_bytes}, rule=rule)
+        return OnDevice(made, multipliers, measured(made, budget, plain))
     device = _Device(table, plain["latency"], threads, cache, progress or SilentProgress())
     asked = {**plain, "latency": device.guarded}
     rough = predictions(table, progress)
     limit = budget.limits["latency"]
     for _ in range(CONFIRMATIONS):
-        made = solve(network, budget, asked, predictions=rough, alpha=alpha, beta=beta, gamma=gamma)
+        made, multipliers = solution(network, budget, asked, predictions=rough, rule=rule)
         if device.confirm(made) <= limit:
             values = measured(made, budget, {**plain, "latency": device.confirm})
             values["latency"] = device.fresh[made].upper_quartile_ms / 1e3
             return OnDevice(
-                made, values, device.fresh[made], table.predict(made), device.slow[made], spread(table.moments)
+                made,
+                multipliers,
+                values,
+                device.fresh[made],
+                table.predict(made),
+                device.slow[made],
+                spread(table.moments),
             )
     raise BudgetError(
         f"budget {budget}: this device's speed changes too much at the moment: {CONFIRMATIONS} networks that were "
