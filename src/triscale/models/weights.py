@@ -12,11 +12,14 @@ from torch import Tensor
 
 from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models.assembler import ConvNet, for_channels
+from triscale.models.hub.fetch import fetch_weights
+from triscale.models.hub.place import is_place
 from triscale.models.naming import NAMINGS, Naming, knows, layer_names
+from triscale.models.published import Published, published_beside
 from triscale.models.tensors import TensorFile, read_tensors, state_dict_in
 from triscale.spec import families
 from triscale.spec.card import ModelCard
-from triscale.spec.files import card_from_dict, network_from_dict, preprocessing_from_dict, read_json
+from triscale.spec.files import card_from_dict, network_from_dict, preprocessing_from_dict
 from triscale.spec.network import Network, Numerics
 from triscale.spec.preprocessing import Preprocessing
 
@@ -61,40 +64,51 @@ class OwnMetadata:
 
 
 def load_weights(
-    model: ConvNet, source: str | Path | Mapping[str, Tensor], numerics: Numerics | None = None
+    model: ConvNet, source: str | Path | Mapping[str, Tensor] | TensorFile, numerics: Numerics | None = None
 ) -> LoadReport:
     """Copy weights into `model`, whoever named them, and make it compute as they need.
 
-    source: a .safetensors or PyTorch file, or a state dict; in our naming, timm's, efficientnet_pytorch's (which
-        efficientnet_lite_pytorch shares) or torchvision's.
+    source: a .safetensors or PyTorch file, a repository on the Hub (`hf://OWNER/REPO`), or a state dict; in our naming,
+        timm's, efficientnet_pytorch's (which efficientnet_lite_pytorch shares) or torchvision's.
     numerics: how these weights were trained to be computed with; otherwise it is told by our file, by the naming
         (efficientnet_pytorch: SAME, 1e-3; torchvision: symmetric), by a config.json of timm's beside the file, or is
         the model's own, as its name fixes it.
     Returns: LoadReport. Where the numerics differ from the model's, `model.network.numerics` is now the weights'. From
-        our own files preprocessing (but its size) and card come along.
-    Raises: FileError when the file cannot be read; WeightsError naming keys when it is of another network. The model is
-        then unchanged.
+        our own files, and from a config.json of timm's, preprocessing (but its size) and card come along.
+    Raises: FileError when the file cannot be read, HubError when it cannot be fetched; WeightsError naming keys when it
+        is of another network. The model is then unchanged.
     """
-    file = None if isinstance(source, Mapping) else read_tensors(source)
+    if is_place(source):
+        fetched = fetch_weights(source)
+        file = read_tensors(fetched.path)
+        report = load_weights(model, file, numerics)
+        model.card = fetched.card(model.card, file.sha256)
+        return report
+    file = source if isinstance(source, TensorFile) else None if isinstance(source, Mapping) else read_tensors(source)
     tensors = state_dict_in(source, "the state dict") if file is None else file.tensors
     where = "the state dict" if file is None else str(file.path)
     own = None if file is None else own_metadata(file)
     naming = find_naming(model, tensors, where)
     target = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     fitted, adapted, new = _fit(model.network, target, _renamed(model, tensors, naming, where), where)
-    found, how = _numerics(model.network, naming, numerics, own, file)
+    published = published_beside(file.path) if file is not None and own is None and naming == "timm" else None
+    found, how = _numerics(model.network, naming, numerics, own, published)
     with torch.no_grad():
         for key, tensor in fitted.items():
             target[key].copy_(tensor)
     if found != model.network.numerics:
         model.set_numerics(found)
+    preprocessing = None
     if own is not None:
-        model.preprocessing = for_channels(
-            replace(own.preprocessing, size=model.preprocessing.size, train_size=model.preprocessing.train_size),
-            model.network.in_channels,
-        )
+        kept = model.preprocessing
+        preprocessing = replace(own.preprocessing, size=kept.size, train_size=kept.train_size)
+    elif published is not None:
+        preprocessing = published.preprocessing_at(model.preprocessing.size)
+    if preprocessing is not None:
+        model.preprocessing = for_channels(preprocessing, model.network.in_channels)
     if file is not None:
-        model.card = _card(model, own, file)
+        card = replace(published.card if published else ModelCard(), origin=file.path.name)
+        model.card = _card(model, own.card if own else card, file.sha256)
     loaded = tuple(key for key in target if key in fitted and key not in adapted)
     return LoadReport(loaded, adapted, new, naming, found, how)
 
@@ -176,12 +190,23 @@ def _renamed(model: ConvNet, tensors: Mapping[str, Tensor], naming: Naming, wher
     missing = [theirs for theirs in names.values() if theirs not in tensors and not theirs.endswith(COUNTER)]
     extra = [key for key in tensors if key not in set(names.values())]
     if missing or extra:
-        parts = [_few("missing", missing), _few("not part of it", extra)]
+        parts = [_mixture(model, tensors), _few("missing", missing), _few("not part of it", extra)]
         raise WeightsError(
             f"{where}: is not {model.network.name} in {naming} naming: {'; '.join(part for part in parts if part)}. "
             f"Make the model that these weights are of, or ask for the right file."
         )
     return {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}
+
+
+def _mixture(model: ConvNet, tensors: Mapping[str, Tensor]) -> str:
+    """Whose names the tensors have, where they are those of several libraries; else nothing."""
+    theirs = {naming: set(_tensor_names(model, naming).values()) for naming in NAMINGS if knows(naming, model.network)}
+    counts = {}
+    for naming, names in theirs.items():
+        others = set().union(*(each for other, each in theirs.items() if other != naming))
+        counts[naming] = len((names - others) & tensors.keys())
+    mixed = [f"{count} of its names are {naming}'s" for naming, count in counts.items() if count]
+    return f"two namings mixed, {' and '.join(mixed)}" if len(mixed) > 1 else ""
 
 
 def _few(what: str, keys: list[str]) -> str:
@@ -231,16 +256,19 @@ def _without_channels(weight: Tensor) -> tuple[int, ...]:
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     """The first convolution's weight for images of other channels, so that a grey picture gives the same response.
 
-    One channel gets the sum of all; other counts get the old ones in turn, scaled by old / new.
+    The new channels are the old ones in turn; one that is there several times shares its weight among its copies, and
+    what has no place among fewer channels is spread evenly over them. So the sum over the channels, which is all that a
+    grey picture sees, stays what it was.
     """
     old = weight.shape[1]
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    return weight[:, [number % old for number in range(channels)]] * (old / channels)
+    turns = [number % old for number in range(channels)]
+    shares = weight.new_tensor([1 / turns.count(turn) for turn in turns])
+    adapted = weight[:, turns] * shares[:, None, None]
+    return adapted + weight[:, channels:].sum(1, keepdim=True) / channels
 
 
 def _numerics(
-    network: Network, naming: Naming, given: Numerics | None, own: OwnMetadata | None, file: TensorFile | None
+    network: Network, naming: Naming, given: Numerics | None, own: OwnMetadata | None, published: Published | None
 ) -> tuple[Numerics, str]:
     """(numerics of the weights, how they are known)."""
     if given is not None:
@@ -251,8 +279,8 @@ def _numerics(
         return families.GOOGLE, "the naming"
     if naming == "torchvision":
         return _torchvision_numerics(network), "the naming"
-    if naming == "timm" and file is not None and (architecture := _architecture(file.path)) is not None:
-        return architecture, "config.json beside the file"
+    if published is not None:
+        return published.numerics, "config.json beside the file"
     return network.numerics, f"the model, {network.name}"
 
 
@@ -264,24 +292,8 @@ def _torchvision_numerics(network: Network) -> Numerics:
     return Numerics("symmetric", 1e-3, 0.1 if fused else 0.01)
 
 
-def _architecture(weights: Path) -> Numerics | None:
-    """The numerics of the network that timm's config.json beside the weights names; None without one."""
-    path = weights.with_name("config.json")
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    name = config.get("architecture") if isinstance(config, dict) else None
-    if not isinstance(name, str):
-        return None
-    try:
-        return families.network(name).numerics
-    except SpecError:
-        return families.GOOGLE if name.startswith("tf_") else families.TIMM
-
-
-def _card(model: ConvNet, own: OwnMetadata | None, file: TensorFile) -> ModelCard:
+def _card(model: ConvNet, card: ModelCard, sha256: str) -> ModelCard:
     """The card of the weights; class names only while the classes are still those."""
-    card = own.card if own is not None else ModelCard(origin=file.path.name)
     if len(card.classes) not in (0, model.network.classes):
         card = replace(card, classes=())
-    return card if card.sha256 else replace(card, sha256=file.sha256)
+    return card if card.sha256 else replace(card, sha256=sha256)
