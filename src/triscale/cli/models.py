@@ -16,8 +16,8 @@ from triscale.spec import families
 def open_model(source: str) -> ConvNet:
     """The model with its weights.
 
-    Raises: FileError for a path that is no model of ours, HubError for what is not on the Hub; SpecError or WeightsError
-        for a name without weights.
+    Raises: FileError for a path that is no model of ours, HubError for what is not on the Hub; SpecError or
+        WeightsError for a name without weights.
     """
     if is_place(source):
         return load(source)

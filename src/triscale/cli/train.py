@@ -19,6 +19,7 @@ from triscale.spec.files import network_to_dict, read_json, write_network
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
+    from triscale.training.result import TrainResult
 
 
 def train(
@@ -112,11 +113,15 @@ def train(
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                shown, split = result.evaluation, "test" if result.test is not None else "validation"
-                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+                _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _print_result(result: TrainResult, folder: Path) -> None:
+    shown, split = result.evaluation, "test" if result.test is not None else "validation"
+    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
 def _lasting(weights: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
 from collections.abc import Generator
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -65,8 +66,25 @@ def in_one_line(place: Place, doing: str) -> Generator[None]:
         raise HubError(f"{place}: cannot be {doing}: {first_line(error.__cause__ or error)}.") from None
 
 
+@contextlib.contextmanager
+def bars_for_people() -> Generator[None]:
+    """Within the block the client draws its progress only where somebody watches: on a terminal."""
+    from huggingface_hub import utils
+
+    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
 def first_line(error: BaseException) -> str:
     """What an error says in one line without its full stop."""
+    if isinstance(error, KeyError):
+        return f"the answer lacks {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200].rstrip(".")
 

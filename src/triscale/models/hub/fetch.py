@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from triscale.errors import HubError
-from triscale.models.hub.client import UnreachableError, client, in_one_line, make_api
+from triscale.models.hub.client import UnreachableError, bars_for_people, client, in_one_line, make_api
 from triscale.models.hub.place import Place, parse_place
 from triscale.spec.card import ModelCard
 
@@ -143,7 +143,7 @@ def _download(place: Place, commit: str, name: str, entry: _Entry, largest: int)
     path = _cached(place, name, commit)
     if path is None:
         try:
-            with in_one_line(place, "read"):
+            with in_one_line(place, "read"), bars_for_people():
                 # By the branch, so that the cache remembers where the branch was.
                 path = Path(make_api().hf_hub_download(place.repository, name, revision=place.revision))
         except UnreachableError as error:

@@ -48,11 +48,11 @@ def parse_place(text: str) -> Place:
     Raises: HubError when it is not written so.
     """
     found = _PLACE.fullmatch(text.removeprefix(SCHEME).rstrip("/")) if is_place(text) else None
-    file = found["file"] if found else None
-    if found is None or (file and any(part in ("", ".", "..") for part in file.split("/"))):
+    file, revision = (found["file"], unquote(found["revision"] or "")) if found else (None, "")
+    odd = [part for path in (file, revision) if path for part in path.split("/") if part in ("", ".", "..")]
+    if found is None or odd:
         raise HubError(
             f"{text}: is no name of a model on the Hub; expected hf://OWNER/REPO, hf://OWNER/REPO@REVISION or "
             f"hf://OWNER/REPO/FILE, as in hf://timm/efficientnet_b0.ra_in1k."
         )
-    revision = found["revision"]
-    return Place(found["repository"], unquote(revision) if revision else None, file)
+    return Place(found["repository"], revision or None, file)

@@ -9,7 +9,7 @@ from pathlib import Path
 from triscale.errors import HubError
 from triscale.models.assembler import ConvNet
 from triscale.models.files import save
-from triscale.models.hub.client import UnreachableError, client, in_one_line, make_api
+from triscale.models.hub.client import UnreachableError, bars_for_people, client, in_one_line, make_api
 from triscale.models.hub.fetch import CONFIG, README, WEIGHTS
 from triscale.models.hub.place import Place, parse_place
 from triscale.models.hub.readme import readme
@@ -41,7 +41,7 @@ def push(model: ConvNet, place: str, private: bool = True, token: str | None = N
         }
         operations = [hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=each) for name, each in files.items()]
         try:
-            with in_one_line(target, "written"):
+            with in_one_line(target, "written"), bars_for_people():
                 commit = _commit(target, operations, private, token)
         except UnreachableError as error:
             raise HubError(f"{place}: the Hub cannot be reached ({error}); nothing was pushed.") from None

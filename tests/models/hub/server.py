@@ -74,22 +74,23 @@ class Hub:
         class Asked(Handler):
             server_hub = hub
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self.thread.start()
-        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        # Large files come from another host, as the real Hub's do: what the client sends there is another matter.
+        self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), Asked) for _ in range(2)]
+        for server in self.servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.endpoint, self.storage = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
         return self
 
     def stop(self):
         """Nobody answers any more."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()
+        self.servers = []
 
     def __exit__(self, *_):
-        if self.thread.is_alive():
-            self.stop()
+        self.stop()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -201,10 +202,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.say(200, data, headers)
         self.server_hub.objects[sha256(data)] = data
         headers |= {"X-Linked-Etag": f'"{self.stated(data)}"', "X-Linked-Size": str(len(data))}
-        return self.say(302, b"", {**headers, "Location": f"{self.server_hub.endpoint}/lfs/{sha256(data)}"})
+        return self.say(302, b"", {**headers, "Location": f"{self.server_hub.storage}/lfs/{sha256(data)}"})
 
     def object(self, digest):
         hub = self.server_hub
+        assert "Authorization" not in self.headers  # a token is for the Hub alone
         if self.command == "PUT":
             assert sha256(self.body) == digest
             hub.objects[digest] = self.body
@@ -226,7 +228,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.may_write:
             return self.refuse(401, "", "Invalid username or password.")
         if name in hub.repositories:
-            return self.json({"error": "You already created this model repo"}, 409)
+            return self.json({"error": "You already created this model repo", "url": f"{hub.endpoint}/{name}"}, 409)
         hub.repositories[name] = Repository(private=asked.get("visibility") == "private")
         hub.repositories[name].commit({})
         return self.json({"url": f"{hub.endpoint}/{name}"})
@@ -243,7 +245,7 @@ class Handler(BaseHTTPRequestHandler):
         hub = self.server_hub
         told = []
         for each in json.loads(self.body)["objects"]:
-            upload = {"upload": {"href": f"{hub.endpoint}/lfs/{each['oid']}", "header": {}}}
+            upload = {"upload": {"href": f"{hub.storage}/lfs/{each['oid']}", "header": {}}}
             told.append({**each, **({} if each["oid"] in hub.objects else {"actions": upload})})
         return self.json({"transfer": "basic", "objects": told})
 
