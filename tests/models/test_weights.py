@@ -57,6 +57,16 @@ def test_tensors_of_a_wider_network_are_named_with_both_shapes():
     assert "1 of other shapes (stages.1.0.project.conv.weight 20x32x1x1 instead of 16x32x1x1)" in message
 
 
+@pytest.mark.parametrize(("one", "other"), [("timm", "torchvision"), ("efficientnet_pytorch", "triscale")])
+def test_two_namings_mixed_are_called_so(one, other):
+    """Half of the layers in one library's names, half in another's: neither of them can say which network it is."""
+    first, second = (list(export_state_dict(small_model(), naming).items()) for naming in (one, other))
+    message = refused(small_model(1), dict(first[:59] + second[59:]))
+    assert "two namings mixed, " in message
+    for naming in (one, other):
+        assert f"59 of its names are {naming}'s" in message
+
+
 def test_names_that_nobody_uses_are_shown():
     message = refused(small_model(), {"layer1.0.weight": torch.ones(1)})
     assert "none of its 1 names belongs to small (it begins with layer1.0.weight)" in message

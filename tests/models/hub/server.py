@@ -8,8 +8,10 @@ batch and its upload, and `commit`. `faults` makes it behave as the real one doe
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -75,6 +77,7 @@ class Hub:
             server_hub = hub
 
         # Large files come from another host, as the real Hub's do: what the client sends there is another matter.
+        self.connections = []
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), Asked) for _ in range(2)]
         for server in self.servers:
             server.daemon_threads = True
@@ -83,11 +86,14 @@ class Hub:
         return self
 
     def stop(self):
-        """Nobody answers any more."""
+        """Nobody answers any more, also not on connections that were kept open."""
         for server in self.servers:
             server.shutdown()
             server.server_close()
         self.servers = []
+        for each in self.connections:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def __exit__(self, *_):
         self.stop()
@@ -96,6 +102,10 @@ class Hub:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_hub: Hub
+
+    def setup(self):
+        super().setup()
+        self.server_hub.connections.append(self.connection)
 
     def log_message(self, *_):
         pass

@@ -32,6 +32,7 @@ def test_what_was_fetched_once_needs_no_network(published, small, monkeypatch):
     ts.load(name)
     assert hub.requests == ["GET /api/models/me/toys"]  # where is the branch now?
     hub.stop()
+    hub.requests.clear()
     again = ts.load(name)
     assert digests(again) == digests(small)
     assert again.card == first.card
@@ -39,6 +40,7 @@ def test_what_was_fetched_once_needs_no_network(published, small, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert ts.load(name).card == first.card
+    assert hub.requests == []
 
 
 def test_a_branch_that_moved_is_followed(published, small):
