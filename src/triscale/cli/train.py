@@ -14,10 +14,12 @@ from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve
 from triscale.cli.output import print_json
 from triscale.errors import TrainingError
+from triscale.models.hub.place import is_place
 from triscale.spec.files import network_to_dict, read_json, write_network
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
+    from triscale.training.result import TrainResult
 
 
 def train(
@@ -44,13 +46,13 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO with its weights
     data
         an image folder or a CSV
     out
         the run's folder; runs/DATA-NAME by default
     weights
-        "pretrained" for those that an installed package carries, or a file; fresh ones by default
+        "pretrained" for those that an installed package carries, a file, or hf://OWNER/REPO; fresh ones by default
     recipe
         finetune, small-data or quick; by default finetune with weights, else small-data
     config
@@ -73,13 +75,14 @@ def train(
         print the figures as JSON at the end
     """
     network = resolve(name)
+    weights = name if weights is None and is_place(name) else weights
     if pixels is not None:
         network = replace(network, resolution=(pixels, pixels))
     folder = run_folder(out, data, network.name.split("@")[0])
     import torch
 
     from triscale.data.dataset import read_dataset
-    from triscale.models.create import create_model
+    from triscale.models.create import create_with_report
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
@@ -94,7 +97,7 @@ def train(
     arguments = {
         "network": network_to_dict(network),
         "data": str(data.resolve()),
-        "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
+        "weights": _lasting(weights),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -102,19 +105,28 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = create_model(network, weights, num_classes=len(dataset.classes))
+            model, loaded = create_with_report(network, weights, num_classes=len(dataset.classes))
             model.preprocessing = replace(model.preprocessing, size=network.resolution)
             write_network(model.network, folder / "network.json")
-            for note in dataset.notes:
+            for note in (*dataset.notes, *([f"weights: {loaded}"] if loaded else [])):
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                shown, split = result.evaluation, "test" if result.test is not None else "validation"
-                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+                _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _print_result(result: TrainResult, folder: Path) -> None:
+    shown, split = result.evaluation, "test" if result.test is not None else "validation"
+    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+
+
+def _lasting(weights: str | None) -> str:
+    """The weights' name as it means the same from any folder; empty without."""
+    return weights or "" if weights in (None, "pretrained") or is_place(weights) else str(Path(weights).resolve())
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:
