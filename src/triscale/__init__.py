@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triscale.errors import TriscaleError
     from triscale.models.create import create_model
     from triscale.models.files import load, save
+    from triscale.models.grow import grow
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
@@ -32,6 +33,7 @@ _HOMES = {
     "triscale.errors": ("TriscaleError",),
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("load", "save"),
+    "triscale.models.grow": ("grow",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
@@ -67,6 +69,7 @@ __all__ = [
     "export_state_dict",
     "fast_compound",
     "fit_budget",
+    "grow",
     "list_networks",
     "load",
     "load_weights",

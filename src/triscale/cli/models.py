@@ -26,6 +26,6 @@ def open_model(source: str) -> ConvNet:
         raise FileError(f"{path}: is exported already; give the run or the model.safetensors that it came from.")
     if path.exists():
         return load(path)
-    if path.suffix or "/" in source:
+    if (path.suffix and not families.is_network(source)) or "/" in source:
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
     return create_model(families.network(source).name, weights="pretrained")

@@ -19,7 +19,7 @@ def resolve(name: str) -> Network:
     Raises: FileError or SpecError when it is none of these.
     """
     path = Path(name)
-    if name in families.NETWORKS:
+    if families.is_network(name):
         return families.network(name)
     if path.is_dir():
         if not (path / "network.json").is_file():

@@ -17,6 +17,8 @@ from triscale.errors import TrainingError
 from triscale.spec.files import network_to_dict, read_json, write_network
 
 if TYPE_CHECKING:
+    from triscale.models.assembler import ConvNet
+    from triscale.spec.network import Network
     from triscale.training.recipe import Recipe
 
 
@@ -26,6 +28,7 @@ def train(
     *,
     out: Path | None = None,
     weights: str | None = None,
+    grow_from: str | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     epochs: int | None = None,
@@ -51,6 +54,9 @@ def train(
         the run's folder; runs/DATA-NAME by default
     weights
         "pretrained" for those that an installed package carries, or a file; fresh ones by default
+    grow_from
+        begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
+        a name with pretrained weights
     recipe
         finetune, small-data or quick; by default finetune with weights, else small-data
     config
@@ -79,14 +85,13 @@ def train(
     import torch
 
     from triscale.data.dataset import read_dataset
-    from triscale.models.create import create_model
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _changed(_recipe(recipe, config, weights), given, mirror=not no_mirror)
+    chosen = _changed(_recipe(recipe, config, weights or grow_from), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
@@ -94,7 +99,7 @@ def train(
     arguments = {
         "network": network_to_dict(network),
         "data": str(data.resolve()),
-        "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
+        **_weights_asked_for(weights, grow_from),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -102,7 +107,7 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = create_model(network, weights, num_classes=len(dataset.classes))
+            model = _starting_model(replace(network, classes=len(dataset.classes)), weights, grow_from)
             model.preprocessing = replace(model.preprocessing, size=network.resolution)
             write_network(model.network, folder / "network.json")
             for note in dataset.notes:
@@ -115,6 +120,26 @@ def train(
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:
+    """What the run's record says of the weights that it starts from; earlier runs knew nothing of growing."""
+    if grow_from is None:
+        return {"weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or ""}
+    if weights is not None:
+        raise TrainingError("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
+    return {"weights": "", "grow_from": str(Path(grow_from).resolve()) if Path(grow_from).exists() else grow_from}
+
+
+def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> ConvNet:
+    """The network with the weights that it starts from."""
+    from triscale.cli.models import open_model
+    from triscale.models.create import create_model, with_classes
+    from triscale.models.grow import grow
+
+    if grow_from is None:
+        return create_model(network, weights)
+    return grow(with_classes(open_model(grow_from), network.classes), network)
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:

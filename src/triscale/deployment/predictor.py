@@ -98,7 +98,7 @@ def open_predictor(source: str, threads: int | None = None) -> Predictor:
     path = Path(source)
     if path.is_dir():
         path = shipped_file(path)
-    elif not path.suffix and not path.exists() and os.sep not in source:
+    elif not path.exists() and os.sep not in source and (not path.suffix or families.is_network(source)):
         return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
     if not path.exists():
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")

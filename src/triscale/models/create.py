@@ -11,6 +11,7 @@ from triscale.models.assembler import ConvNet, default_preprocessing, for_channe
 from triscale.models.pretrained import require_pretrained
 from triscale.models.weights import CLASSIFIER, LoadReport, load_weights
 from triscale.spec import families
+from triscale.spec.card import ModelCard
 from triscale.spec.network import Network
 from triscale.spec.preprocessing import Preprocessing
 
@@ -48,6 +49,23 @@ def create_model(
     return model.eval()
 
 
+def with_classes(model: ConvNet, classes: int) -> ConvNet:
+    """The same features under a fresh classifier of so many classes; the model itself where it has as many.
+
+    Raises: SpecError for an impossible number.
+    """
+    if model.network.classes == classes:
+        return model
+    made = ConvNet(replace(model.network, classes=classes), model.preprocessing)
+    _quiet_if_fresh(made, load_weights(made, model.state_dict(), model.network.numerics))
+    made.card = _for_fresh_classifier(model.card, classes)
+    return made.eval()
+
+
+def _for_fresh_classifier(card: ModelCard, classes: int) -> ModelCard:
+    return replace(card, classes=(), metrics={}, notes=f"fresh classifier of {classes} classes")
+
+
 def _with_pretrained(network: Network) -> ConvNet:
     found = require_pretrained(network)
     model = ConvNet(network, _at_size(found.preprocessing, network))
@@ -55,7 +73,7 @@ def _with_pretrained(network: Network) -> ConvNet:
     _quiet_if_fresh(model, report)
     card = replace(found.card, sha256=model.card.sha256)
     if any(key.startswith(CLASSIFIER) for key in report.adapted):
-        card = replace(card, classes=(), metrics={}, notes=f"fresh classifier of {network.classes} classes")
+        card = _for_fresh_classifier(card, network.classes)
     model.card = card
     return model.eval()
 
