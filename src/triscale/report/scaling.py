@@ -32,7 +32,7 @@ LETTER, LINE = 4.9, 9.0  # width and height of a label's letter, in points
 class Published(NamedTuple):
     """A network whose accuracy was published.
 
-    way: how it was scaled, "baseline", or "released". top1: 0..1. label: a released network's short name.
+    way: how it was scaled, "baseline", or "released". top1: 0..1. label, source: of a released network.
     sure: False where its multipliers are not known, so that its MACs are those that were printed.
     """
 
@@ -41,6 +41,7 @@ class Published(NamedTuple):
     top1: float
     sure: bool = True
     label: str = ""
+    source: str = ""
 
 
 def draw_curves(base: Network, curves: Sequence[Curve], published: Sequence[Published] = ()) -> Figure:
@@ -102,16 +103,26 @@ def _logarithmic(axes: Axes, name: str, word: str) -> None:
 
 
 def _draw_accuracy(axes: Axes, published: Sequence[Published]) -> None:
-    base = next(each for each in published if each.way == "baseline")
-    released = [base, *(each for each in published if each.way == RELEASED)]
-    if len(released) > 1:
-        axes.plot(
-            [each.macs for each in released], [100 * each.top1 for each in released],
-            "o-", color=GREY, markersize=4, linewidth=1.2, zorder=2,
-        )  # fmt: skip
-    for each in published:
-        if each.way in ("baseline", RELEASED):
-            continue
+    released = [each for each in published if each.way == RELEASED]
+    axes.plot(
+        [each.macs for each in released], [100 * each.top1 for each in released],
+        "o-", color=GREY, markersize=4, linewidth=1.2, zorder=2,
+    )  # fmt: skip
+    for base in (each for each in published if each.way == "baseline"):
+        _draw_ways(axes, base, [each for each in published if each.way in COLORS])
+        axes.plot(base.macs, 100 * base.top1, MARKERS["baseline"], color=INK, markersize=11, zorder=4)
+    axes.set_ylabel("ImageNet top-1 as published, %")
+    said = [] if all(each.sure for each in published) else ["hollow: multipliers not published, at the MACs in print"]
+    said += [f"grey: as released ({each.source})" for each in released[:1]]
+    axes.set_title("\n".join(said), fontsize=7.5, loc="left")
+    axes.margins(0.16, 0.14)
+    _logarithmic(axes, "x", "macs")
+    axes.grid(visible=True, alpha=0.15)
+
+
+def _draw_ways(axes: Axes, base: Published, scaled: Sequence[Published]) -> None:
+    """A line from the baseline to each network that was scaled from it."""
+    for each in scaled:
         color = COLORS[each.way]
         axes.plot(
             [base.macs, each.macs], [100 * base.top1, 100 * each.top1],
@@ -121,13 +132,6 @@ def _draw_accuracy(axes: Axes, published: Sequence[Published]) -> None:
             each.macs, 100 * each.top1, MARKERS[each.way], color=color, markersize=7,
             markerfacecolor=color if each.sure else "white", zorder=3,
         )  # fmt: skip
-    axes.plot(base.macs, 100 * base.top1, MARKERS["baseline"], color=INK, markersize=11, zorder=4)
-    axes.set_ylabel("ImageNet top-1 as published, %")
-    if not all(each.sure for each in published):
-        axes.set_title("hollow: multipliers not published, at the MACs in print", fontsize=7.5, loc="left")
-    axes.margins(0.16, 0.14)
-    _logarithmic(axes, "x", "macs")
-    axes.grid(visible=True, alpha=0.15)
 
 
 def _label(axes: Axes, published: Sequence[Published]) -> None:
