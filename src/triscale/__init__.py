@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from triscale.models.create import create_model
     from triscale.models.files import load, save
     from triscale.models.grow import grow
+    from triscale.models.hub.push import push
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
@@ -34,6 +35,7 @@ _HOMES = {
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("load", "save"),
     "triscale.models.grow": ("grow",),
+    "triscale.models.hub.push": ("push",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
@@ -74,6 +76,7 @@ __all__ = [
     "load",
     "load_weights",
     "network",
+    "push",
     "read_network",
     "save",
     "scale",

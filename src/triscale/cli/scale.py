@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
-from triscale.spec.budget import MEASURED, Budget, Measure, measured, parse, quantity, solution
+from triscale.spec.budget import MEASURED, Budget, counted, parse, quantity, solution
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict, write_network
 from triscale.spec.network import Network
@@ -149,24 +149,23 @@ def _at(base: Network, rule: Rule, phi: float) -> Network:
 def _to_budget(
     base: Network, budget: Budget, rule: Rule, engine: Literal["onnx", "openvino"], out: Path | None, json: bool
 ) -> int:
-    measures = measures_of(budget, engine)
-    made, multipliers = solution(base, budget, measures, rule=rule)
-    used = []
-    if not json:
-        values = measured(made, budget, measures)
-        for word, share in budget.used(values).items():
-            limit = quantity(word, budget.limits[word])
-            used.append(f"{word}: {quantity(word, values[word])} of {limit} ({share:.1%})")
-    return _answer(base, made, rule, multipliers, out, json, used)
-
-
-def measures_of(budget: Budget, engine: Literal["onnx", "openvino"]) -> dict[str, Measure]:
-    """What measures latency and size for a budget that limits them; torch is loaded only then."""
     if not any(word in MEASURED for word in budget.limits):
-        return {}
-    from triscale.deployment.trial import measures
+        made, multipliers = solution(base, budget, rule=rule)
+        return _answer(base, made, rule, multipliers, out, json, _used(budget, counted(made)))
+    from triscale.deployment.on_device import solve_on_device  # torch is loaded only here
+    from triscale.training.progress import choose_progress
 
-    return dict(measures(engine, budget.limits.get("latency")))
+    held = solve_on_device(base, budget, engine, rule=rule, progress=choose_progress())
+    used = [*_used(budget, held.values), *held.lines()]
+    return _answer(base, held.network, rule, held.multipliers, out, json, used, held.as_json())
+
+
+def _used(budget: Budget, values: Mapping[str, float]) -> list[str]:
+    """A line for each limit: what of it is used."""
+    return [
+        f"{word}: {quantity(word, values[word])} of {quantity(word, budget.limits[word])} ({share:.1%})"
+        for word, share in budget.used(values).items()
+    ]
 
 
 def _answer(
@@ -177,6 +176,7 @@ def _answer(
     out: Path | None,
     json: bool,
     used: Sequence[str] = (),
+    measured: Mapping[str, object] | None = None,
 ) -> int:
     """Write the network where asked, and tell what it is, by which rule, and what it costs beside its baseline."""
     if out is not None:
@@ -185,7 +185,9 @@ def _answer(
         by = {} if rule is None else {"rule": rule.name, "alpha": rule.alpha, "beta": rule.beta, "gamma": rule.gamma}
         own = cost(made)
         costs = {word: getattr(own, word) for word in ("params", "macs", "activations", "memory")}
-        print_json({"network": network_to_dict(made), **costs, "scaling": {**by, **multipliers._asdict()}})
+        print_json(
+            {"network": network_to_dict(made), **costs, "scaling": {**by, **multipliers._asdict()}, **(measured or {})}
+        )
         return 0
     _print(base, made)
     print(f"rule: {rule.name}; {multipliers}" if rule else f"multipliers: {multipliers}")

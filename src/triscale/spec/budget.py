@@ -12,6 +12,7 @@ from triscale.errors import BudgetError, SpecError
 from triscale.spec.checks import shown
 from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
 from triscale.spec.network import Network
+from triscale.spec.predicted import predict_then_measure
 from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Multipliers, Rule, RuleName
 from triscale.spec.scaling import ALPHA, BETA, GAMMA
 from triscale.spec.space import FURTHEST, Phis, Space
@@ -62,6 +63,7 @@ def solve(
     budget: Budget,
     measures: Mapping[str, Measure] | None = None,
     *,
+    predictions: Mapping[str, Measure] | None = None,
     alpha: float = ALPHA,
     beta: float = BETA,
     gamma: float = GAMMA,
@@ -73,7 +75,9 @@ def solve(
     directions: what may change; ("resolution",) keeps the weights' shapes.
     """
     rule = Rule("compound", alpha, beta, gamma)
-    return solution(network, budget, measures, rule=rule, directions=directions, largest=largest).network
+    return solution(
+        network, budget, measures, predictions=predictions, rule=rule, directions=directions, largest=largest
+    ).network
 
 
 def solution(
@@ -81,6 +85,7 @@ def solution(
     budget: Budget,
     measures: Mapping[str, Measure] | None = None,
     *,
+    predictions: Mapping[str, Measure] | None = None,
     rule: Rule = COMPOUND,
     directions: tuple[Direction, ...] | None = None,
     largest: float = FURTHEST,
@@ -92,6 +97,8 @@ def solution(
 
     network: the baseline (phi 0); it may come out smaller or larger.
     measures: for latency (seconds) and size (bytes), where the budget limits them; asked only inside counted limits.
+    predictions: quick and rough ones of the same; where each measured limit has one, candidates are searched with them
+        and measures are asked for the few that remain. What comes back was measured either way.
     directions: what may change; by default all that the rule changes.
     largest: the largest phi tried; 0 never grows beyond the baseline.
     Returns: a Network inside every limit; the multipliers are the rule's, but for what was filled.
@@ -104,7 +111,7 @@ def solution(
     arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
     phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
     if len(arithmetic.limits) < len(budget.limits):
-        phis = _within_measured(space, phis, budget, measures)
+        phis = _within_measured(space, phis, budget, measures, predictions or {})
     made = space.at(phis)
     if made == network:
         return Solution(network, Multipliers(1.0, 1.0, 1.0))
@@ -215,20 +222,31 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
 
 
 def _within_measured(
-    space: Space, limit: Phis, budget: Budget, measures: Mapping[str, Measure]
+    space: Space,
+    limit: Phis,
+    budget: Budget,
+    measures: Mapping[str, Measure],
+    predictions: Mapping[str, Measure],
 ) -> dict[Direction, float]:
     """From the networks that no counted limit forbids, the largest whose measurements are inside."""
-    known: dict[Network, float] = {}
+    known: dict[Network, dict[str, float]] = {}
 
-    def share(phis: Phis) -> float:
+    def used_by(phis: Phis) -> dict[str, float]:
         made = space.at(phis)
         if made not in known:
-            known[made] = max(budget.used(measured(made, budget, measures)).values())
+            known[made] = budget.used(measured(made, budget, measures))
         return known[made]
+
+    def share(phis: Phis) -> float:
+        return max(used_by(phis).values())
 
     def capped(phi: float) -> dict[Direction, float]:
         return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
 
+    if all(word in predictions for word in budget.limits if word in MEASURED):
+        found = _predicted(space, limit, budget, predictions, used_by)
+        if found is not None:
+            return found if "latency" in budget.limits else _at_own_size(share, found, space, limit["resolution"])
     least, top = space.smallest(), max(limit[each] for each in space.directions)
     guess = min(top, 0.0) if top == space.largest else top
     phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
@@ -246,6 +264,44 @@ def _within_measured(
             phis["resolution"] = filled
     # Latency always knows pixels: no measurement is spent on it.
     return phis if "latency" in budget.limits else _at_own_size(share, phis, space, limit["resolution"])
+
+
+def _predicted(
+    space: Space,
+    limit: Phis,
+    budget: Budget,
+    predictions: Mapping[str, Measure],
+    used_by: Callable[[Phis], Mapping[str, float]],
+) -> dict[Direction, float] | None:
+    """The same by predictions, with a measurement only where they end; None where no such end was inside.
+
+    Counted limits hold for all that is not beyond `limit`.
+    """
+
+    def most(used: Mapping[str, float]) -> float:
+        return max(used[word] for word in MEASURED if word in used)
+
+    def capped(phis: Phis) -> dict[Direction, float]:
+        return {each: min(limit[each], phis[each]) if each in space.directions else 0.0 for each in DIRECTIONS}
+
+    def predicted(phis: Phis) -> float:
+        made = space.made(capped(phis))
+        return math.inf if made is None else most(budget.used(measured(made, budget, predictions)))
+
+    def largest(wanted: float) -> dict[Direction, float] | None:
+        def used(phis: Phis) -> float:
+            return predicted(phis) / wanted
+
+        least = space.start(space.smallest())
+        if used(least) > 1:
+            return None
+        phis = _furthest(used, least, space.directions, max(limit[each] for each in space.directions))
+        if "resolution" in space.directions and "latency" in budget.limits:
+            # Depth and width come in steps; pixels fill what those leave over.
+            phis = _furthest(used, phis, ("resolution",), min(limit["resolution"], phis["resolution"] + LOPSIDED[0]))
+        return capped(phis)
+
+    return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
 
 
 def _secant(
