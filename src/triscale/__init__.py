@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from triscale.models.create import create_model
     from triscale.models.files import load, save
     from triscale.models.grow import grow
+    from triscale.models.hub.push import push
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
+    from triscale.modules.count import ModuleCost, module_cost
+    from triscale.modules.report import ScalingReport, scaling_report
+    from triscale.modules.scale import scale_module
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
     from triscale.spec.card import ModelCard
@@ -34,7 +38,11 @@ _HOMES = {
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("load", "save"),
     "triscale.models.grow": ("grow",),
+    "triscale.models.hub.push": ("push",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
+    "triscale.modules.count": ("ModuleCost", "module_cost"),
+    "triscale.modules.report": ("ScalingReport", "scaling_report"),
+    "triscale.modules.scale": ("scale_module",),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
     "triscale.spec.card": ("ModelCard",),
@@ -55,10 +63,12 @@ __all__ = [
     "Head",
     "LoadReport",
     "ModelCard",
+    "ModuleCost",
     "Network",
     "Numerics",
     "Preprocessing",
     "Rounding",
+    "ScalingReport",
     "Squeeze",
     "Stage",
     "Stem",
@@ -73,10 +83,14 @@ __all__ = [
     "list_networks",
     "load",
     "load_weights",
+    "module_cost",
     "network",
+    "push",
     "read_network",
     "save",
     "scale",
+    "scale_module",
+    "scaling_report",
     "stage",
     "write_network",
 ]

@@ -1,5 +1,6 @@
 """`triscale scale`: the rules, the table of what was released, and the pictures."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from tests.fitted import refusal, triscale
 from triscale.spec.cost import cost
 from triscale.spec.families import network
-from triscale.spec.files import network_from_dict, read_network
+from triscale.spec.files import network_from_dict, read_network, write_network
 from triscale.spec.rules import RULES
 from triscale.spec.scaling import scale
 
@@ -93,6 +94,18 @@ def test_the_table_shows_the_papers_rows_and_says_what_does_not_reproduce(name):
     assert found["notes"] and all(note in out for note in found["notes"])
 
 
+def test_names_of_other_libraries_and_numerics_have_the_same_table():
+    assert answer("tf_efficientnet_b3", "--table")["released"][0]["name"] == "tf_efficientnet_b1"
+    assert answer("tf_efficientnet_b0", "--table")["paper"] == answer("efficientnet_b0", "--table")["paper"]
+    assert answer("mobilenetv2_100", "--table")["baseline"] == "mobilenet_v2"
+
+
+def test_a_file_that_only_borrowed_its_name_has_no_table(tmp_path):
+    changed = dataclasses.replace(network("efficientnet_b0"), classes=10)
+    write_network(changed, tmp_path / "mine.json")
+    assert "nothing scaled was released of it" in refusal("scale", tmp_path / "mine.json", "--table")
+
+
 def test_a_network_with_neither_is_refused_with_those_that_have_a_table():
     said = refusal("scale", "detnas_coco_fpn_300m", "--table")
     assert "detnas_coco_fpn_300m: nothing scaled was released of it" in said
@@ -143,6 +156,7 @@ def test_photographs_are_shown_to_every_member_with_weights(tmp_path):
         (("--phi", "1", "--rule", "depth", "--alpha", "2"), "those of compound scaling; depth takes none of them"),
         (("--phi", "1", "--rule", "quick"), 'Choose from: "compound", "fast", "depth", "width", "resolution"'),
         (("--depth", "2", "--rule", "fast"), "--rule says how --phi, --to, --table, --curve and --panels grow"),
+        (("--fast", "2", "--rule", "depth"), "--rule says how --phi, --to, --table, --curve and --panels grow"),
         (("--to", "params<=8M", "--rule", "resolution"), "params do not depend on resolution"),
         (("--to", "macs<=1G", "--alpha", "0.5"), "alpha, beta and gamma must be in 1..10"),
         (("--table", "--phi", "1"), "got --phi and --table"),

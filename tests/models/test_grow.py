@@ -351,6 +351,11 @@ def test_what_prevents_growth_is_one_line(lite0):
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_is_no_network():
+    with pytest.raises(SpecError, match=r"grow needs the Network to grow to, .* got 'efficientnet_b1'"):
+        grow(small_model(), "efficientnet_b1")
+
+
 def test_a_module_without_a_network_or_without_weights_is_refused():
     with pytest.raises(WeightsError, match=r"grow starts from a model of triscale .*, got Linear"):
         grow(nn.Linear(2, 2), small_network())

@@ -16,8 +16,8 @@ PUBLISHED = [
     Published("baseline", 4e8, 0.75),
     Published("depth", 16e8, 0.78),
     Published("compound", 17e8, 0.8, sure=False),
-    Published("released", 6e8, 0.767, label="lite1"),
-    Published("released", 9e8, 0.776, label="lite2"),
+    Published("released", 6e8, 0.767, label="lite1", source="Google, float"),
+    Published("released", 9e8, 0.776, label="lite2", source="Google, float"),
 ]
 
 
@@ -51,9 +51,8 @@ def test_published_accuracies_have_a_panel_and_say_what_is_not_sure():
     figure = draw_curves(LITE0, CURVES, PUBLISHED)
     panel = figure.axes[3]
     assert panel.get_ylabel() == "ImageNet top-1 as published, %"
-    assert {"78.0", "80.0", "lite1", "lite2", "hollow: multipliers not published, at the MACs in print"} <= set(
-        texts(figure)
-    )
+    said = "hollow: multipliers not published, at the MACs in print\ngrey: as released (Google, float)"
+    assert {"78.0", "80.0", "lite1", "lite2", said} <= set(texts(figure))
     hollow = [line for line in panel.lines if line.get_markerfacecolor() == "white"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in hollow] == [(17e8, 80.0)]
 
@@ -78,3 +77,11 @@ def test_a_picture_is_a_file_and_the_same_numbers_give_the_same_bytes(tmp_path, 
     assert one == two
     assert one.startswith(begins)
     assert math.log10(len(one)) < 5.5
+
+
+def test_released_networks_alone_make_a_panel_too():
+    panel = draw_curves(LITE0, CURVES, PUBLISHED[3:]).axes[3]
+    (line,) = panel.lines
+    assert list(line.get_xdata()) == [6e8, 9e8]
+    assert list(line.get_ydata()) == pytest.approx([76.7, 77.6])
+    assert panel.get_title("left") == "grey: as released (Google, float)"

@@ -59,8 +59,8 @@ def test_of_two_scaled_networks_the_one_scaled_further_can_be_grown_from_the_oth
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        (replace(net(), in_channels=1), "the image has channels 1 instead of 3"),
-        (replace(net(), classes=7), "the classifier has classes 7 instead of 1000"),
+        (replace(net(), in_channels=1), "it reads 1 channels instead of 3"),
+        (replace(net(), classes=7), "it has 7 classes instead of 1000 (replace(network, classes=1000))"),
         (replace(net(), stem=Stem(8)), "the stem has only 8 channels of 16"),
         (replace(net(), stem=Stem(16, pool=True)), "the stem has max-pool"),
         (replace(net(), stem=Stem(16, 5)), "the stem has kernel 5 instead of 3"),

@@ -9,6 +9,7 @@ from triscale.spec.released import (
     baseline_of,
     best_phi,
     compare_released,
+    released_accuracies,
     released_members,
     scaled_families,
 )
@@ -123,3 +124,27 @@ def test_every_member_is_its_baseline_times_its_multipliers(name):
         compared = compare_released(member)
         assert compared.released.params == cost(network(member.name)).params
         assert compared.released.pixels == round(network(name).resolution[0] * member.multipliers.resolution)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "top1"),
+    [
+        (
+            "efficientnet_b3",
+            "EfficientNet paper",
+            [77.1, 79.1, 80.1, 81.6, 82.9, 83.6, 84.0, 84.3],
+        ),  # table 2, B0 to B7
+        ("efficientnet_lite0", "Google", [75.1, 76.7, 77.6, 79.8, 81.5]),  # README of tensorflow/tpu efficientnet/lite
+        ("tf_efficientnetv2_b0", "Google", [78.7, 79.8, 80.5, 82.1]),
+    ],
+)
+def test_accuracies_of_a_family_are_of_one_source_and_one_recipe(name, source, top1):
+    found = released_accuracies(name)
+    assert [figure.top1 for _, figure in found] == top1
+    assert {figure.source for _, figure in found} == {source}
+    assert len({figure.weights for _, figure in found}) == 1
+
+
+@pytest.mark.parametrize("name", ["my own", "resnet50", "mobilenet_v3_large"])
+def test_a_network_without_released_relatives_has_no_accuracies_to_compare(name):
+    assert released_accuracies(name) == ()

@@ -38,7 +38,7 @@ def info(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO
     pixels
         input size: one number, or height and width
     blocks

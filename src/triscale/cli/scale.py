@@ -90,6 +90,8 @@ def scale_command(
     ways |= {"--phi": phi is not None, "--fast": fast is not None, "--to": to is not None}
     ways |= {"--table": table, "--curve": curve is not None, "--panels": panels is not None}
     way = _only(ways)
+    if rule is not None and (fast is not None or way.startswith("--depth")):
+        raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     base = resolve(name)
     by = _rule("fast" if fast is not None else rule, alpha, beta, gamma)
     if photographs and curve is None:
@@ -104,8 +106,6 @@ def scale_command(
         return scale_views.show_table(base, by, json) if panels is None else scale_views.draw_panels(base, by, panels)
     if to is not None:
         return _to_budget(base, parse(to), by, engine, out, json)
-    if way.startswith("--depth") and rule is not None:
-        raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     if fast is not None:
         made = fast_compound(base, fast, FAST_ALPHA if alpha is None else alpha)
         return _answer(base, made, by, by.multipliers(math.log2(fast)), out, json)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from triscale.cli.output import count, print_json, print_table
 from triscale.errors import SpecError
+from triscale.spec.cost import cost
 from triscale.spec.curves import scaling_curves
+from triscale.spec.families import is_network, network, own_name
 from triscale.spec.network import Network
 from triscale.spec.paper import NOTES, PAPER, Counted, paper_rows
 from triscale.spec.released import (
@@ -18,6 +20,7 @@ from triscale.spec.released import (
     Scaled,
     baseline_of,
     compare_released,
+    released_accuracies,
     released_members,
     scaled_families,
 )
@@ -32,8 +35,9 @@ def show_table(base: Network, rule: Rule, json: bool) -> int:
 
     Raises: SpecError where neither the family's owners nor the paper scaled this network.
     """
-    compared = [compare_released(member, rule) for member in released_members(base.name)] if _grows(rule) else []
-    rows = paper_rows(base, base.name)
+    name = _published_name(base)
+    compared = [compare_released(member, rule) for member in released_members(name)] if _grows(rule) else []
+    rows = paper_rows(base, name.removeprefix("tf_"))
     if not compared and not rows:
         known = dict.fromkeys((*scaled_families(), *PAPER))
         raise SpecError(
@@ -41,16 +45,16 @@ def show_table(base: Network, rule: Rule, json: bool) -> int:
             f"{', '.join(known)}. For this network try --phi, --fast, --to or --curve."
         )
     if json:
-        print_json(_document(base, rule, compared, rows))
+        print_json(_document(name, rule, compared, rows))
         return 0
     if compared:
-        _print_released(base, rule, compared)
+        _print_released(name, rule, compared)
         print()
         _print_needed(rule, compared)
     if compared and rows:
         print()
     if rows:
-        _print_paper(base, rows)
+        _print_paper(name.removeprefix("tf_"), rows)
     return 0
 
 
@@ -89,13 +93,24 @@ def draw_panels(base: Network, rule: Rule, path: Path) -> int:
 
 
 def published_points(base: Network) -> list[Published]:
-    """Scaled networks of `base` whose accuracy was published, the baseline among them; empty without any."""
-    from triscale.report.scaling import Published
+    """Scaled and released networks of `base` whose accuracy was published; empty without any."""
+    from triscale.report.scaling import RELEASED, Published
 
-    return [
+    name = _published_name(base).removeprefix("tf_")
+    points = [
         Published(row.way, own.macs if row.given else round(row.macs * 1e9), row.top1 / 100, row.given)
-        for row, own, _ in paper_rows(base, base.name)
+        for row, own, _ in paper_rows(base, name)
     ]
+    for member, figure in released_accuracies(name):
+        macs = cost(network(member), figure.pixels).macs
+        where = f"{figure.source}, {figure.weights}"
+        points.append(Published(RELEASED, macs, figure.top1 / 100, label=member.rpartition("_")[2], source=where))
+    return points
+
+
+def _published_name(base: Network) -> str:
+    """Our name of a network that is published as it is; empty for any other."""
+    return own_name(base.name) if is_network(base.name) and network(base.name) == base else ""
 
 
 def _grows(rule: Rule) -> bool:
@@ -107,8 +122,8 @@ def _grows(rule: Rule) -> bool:
     )
 
 
-def _print_released(base: Network, rule: Rule, compared: list[Comparison]) -> None:
-    print(f"{baseline_of(base.name)} as it was released in other sizes, beside {rule.name} scaling at the best phi:")
+def _print_released(name: str, rule: Rule, compared: list[Comparison]) -> None:
+    print(f"{baseline_of(name)} as it was released in other sizes, beside {rule.name} scaling at the best phi:")
     print(f"depth {rule.alpha:.4g}^phi, width {rule.beta:.4g}^phi, resolution {rule.gamma:.4g}^phi")
     rows = []
     for each in compared:
@@ -143,9 +158,9 @@ def _print_needed(rule: Rule, compared: list[Comparison]) -> None:
     print("no phi of a released network was published: the rule says how they were thought of, not what they are")
 
 
-def _print_paper(base: Network, rows: tuple[Counted, ...]) -> None:
-    where = PAPER[base.name][0]
-    print(f"{base.name} scaled as in {where} of the EfficientNet paper, https://arxiv.org/abs/1905.11946")
+def _print_paper(name: str, rows: tuple[Counted, ...]) -> None:
+    where = PAPER[name][0]
+    print(f"{name} scaled as in {where} of the EfficientNet paper, https://arxiv.org/abs/1905.11946")
     table = [
         (
             row.way,
@@ -162,7 +177,7 @@ def _print_paper(base: Network, rows: tuple[Counted, ...]) -> None:
     columns = ("scaled", "depth", "width", "resolution", "pixels", "params", "MACs", "paper", "difference", "top-1")
     print_table(columns, table)
     print("difference: counted MACs over the paper's, minus 1. top-1: of the paper, on ImageNet")
-    for note in NOTES[base.name]:
+    for note in NOTES[name]:
         print(note)
 
 
@@ -171,10 +186,10 @@ def _percent(share: float) -> str:
 
 
 def _document(
-    base: Network, rule: Rule, compared: list[Comparison], rows: tuple[Counted, ...]
+    name: str, rule: Rule, compared: list[Comparison], rows: tuple[Counted, ...]
 ) -> dict[str, object]:  # fmt: skip
     return {
-        "baseline": baseline_of(base.name) or base.name,
+        "baseline": baseline_of(name) or name,
         "rule": {"name": rule.name, "alpha": rule.alpha, "beta": rule.beta, "gamma": rule.gamma},
         "released": [
             {
@@ -201,7 +216,7 @@ def _document(
             }
             for row, own, difference in rows
         ],
-        "notes": list(NOTES[base.name]) if rows else [],
+        "notes": list(NOTES[name.removeprefix("tf_")]) if rows else [],
     }
 
 

@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from triscale.errors import WeightsError
+from triscale.errors import SpecError, WeightsError
 from triscale.models.assembler import ClassifierHead, ConvNet
 from triscale.models.blocks import Basic, Bottleneck, FusedMBConv, MBConv, Separable
 from triscale.models.layers import ConvNorm, SqueezeExcite, Swish
@@ -81,8 +81,8 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
     it is trained. Which channels are repeated, and the shares, come from PyTorch's random state, as fresh weights do.
     Returns: the grown model on the same device, in evaluation mode; equal up to rounding, also in training mode with
         dropout and drop connect off. Where there is no head, the first channels of the last map are the model's.
-    Raises: SpecError naming the first stage that prevents it; WeightsError for a model without a Network or without
-        weights.
+    Raises: SpecError naming the first stage that prevents it, or for what is no Network; WeightsError for a model
+        without a Network or without weights.
     Source: see the module.
     """
     if not isinstance(model, ConvNet):
@@ -90,6 +90,8 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
             f"grow starts from a model of triscale (create_model, load), got {type(model).__name__}; "
             f"load its weights into one with load_weights first."
         )
+    if not isinstance(network, Network):
+        raise SpecError(f'grow needs the Network to grow to, such as network("efficientnet_b1"), got {network!r:.80}.')
     first = next(model.parameters())
     if first.is_meta:
         raise WeightsError(f"{model.network.name} is on the meta device and has no weights to grow from.")

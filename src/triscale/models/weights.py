@@ -13,12 +13,14 @@ from torch import Tensor
 
 from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models.assembler import ConvNet, for_channels
+from triscale.models.hub.fetch import fetch_weights
+from triscale.models.hub.place import is_place
 from triscale.models.naming import Naming, numerics_of, torchvision
+from triscale.models.published import Published, published_beside
 from triscale.models.recognise import few, find_naming, renamed, tensor_names
 from triscale.models.tensors import TensorFile, read_tensors, state_dict_in
-from triscale.spec import families
 from triscale.spec.card import ModelCard
-from triscale.spec.files import card_from_dict, network_from_dict, preprocessing_from_dict, read_json
+from triscale.spec.files import card_from_dict, network_from_dict, preprocessing_from_dict
 from triscale.spec.network import Network, Numerics
 from triscale.spec.preprocessing import Preprocessing
 
@@ -66,21 +68,28 @@ class OwnMetadata:
 
 
 def load_weights(
-    model: ConvNet, source: str | Path | Mapping[str, Tensor], numerics: Numerics | None = None
+    model: ConvNet, source: str | Path | Mapping[str, Tensor] | TensorFile, numerics: Numerics | None = None
 ) -> LoadReport:
     """Copy weights into `model`, whoever named them, and make it compute as they need.
 
-    source: a .safetensors or PyTorch file, or a state dict; in our naming, timm's, efficientnet_pytorch's (which
-        efficientnet_lite_pytorch shares), torchvision's, or effdet's (a detector, or its backbone alone).
+    source: a .safetensors or PyTorch file, a repository on the Hub (`hf://OWNER/REPO`), or a state dict; in our naming,
+        timm's, efficientnet_pytorch's (which efficientnet_lite_pytorch shares), torchvision's, or effdet's (a detector,
+        or its backbone alone).
     numerics: how these weights were trained to be computed with; otherwise it is told by our file, by the naming
         (efficientnet_pytorch: SAME, 1e-3; torchvision: symmetric; effdet: by its biases), by a config.json of timm's
         beside the file, or is the model's own, as its name fixes it.
     Returns: LoadReport. Where the numerics differ from the model's, `model.network.numerics` is now the weights'. From
-        our own files preprocessing (but its size) and card come along.
-    Raises: FileError when the file cannot be read; WeightsError naming keys when it is of another network. The model is
-        then unchanged.
+        our own files, and from a config.json of timm's, preprocessing (but its size) and card come along.
+    Raises: FileError when the file cannot be read, HubError when it cannot be fetched; WeightsError naming keys when it
+        is of another network. The model is then unchanged.
     """
-    file = None if isinstance(source, Mapping) else read_tensors(source)
+    if is_place(source):
+        fetched = fetch_weights(source)
+        file = read_tensors(fetched.path)
+        report = load_weights(model, file, numerics)
+        model.card = fetched.card(model.card, file.sha256)
+        return report
+    file = source if isinstance(source, TensorFile) else None if isinstance(source, Mapping) else read_tensors(source)
     tensors = state_dict_in(source, "the state dict") if file is None else file.tensors
     where = "the state dict" if file is None else str(file.path)
     own = None if file is None else own_metadata(file)
@@ -88,20 +97,25 @@ def load_weights(
     target = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     ours = renamed(model, tensors, naming, where)
     fitted, adapted, new = _fit(model.network, target, ours.tensors, where)
+    published = published_beside(file.path) if file is not None and own is None and naming == "timm" else None
     told = numerics_of(naming, model.network, tensors)
-    found, how = _numerics(model.network, naming, numerics, own, file, told)
+    found, how = _numerics(model.network, numerics, own, told, published)
     with torch.no_grad():
         for key, tensor in fitted.items():
             target[key].copy_(tensor)
     if found != model.network.numerics:
         model.set_numerics(found)
+    preprocessing = None
     if own is not None:
-        model.preprocessing = for_channels(
-            replace(own.preprocessing, size=model.preprocessing.size, train_size=model.preprocessing.train_size),
-            model.network.in_channels,
-        )
+        kept = model.preprocessing
+        preprocessing = replace(own.preprocessing, size=kept.size, train_size=kept.train_size)
+    elif published is not None:
+        preprocessing = published.preprocessing_at(model.preprocessing.size)
+    if preprocessing is not None:
+        model.preprocessing = for_channels(preprocessing, model.network.in_channels)
     if file is not None:
-        model.card = _card(model, own, file)
+        card = replace(published.card if published else ModelCard(), origin=file.path.name)
+        model.card = _card(model, own.card if own else card, file.sha256)
     loaded = tuple(key for key in target if key in fitted and key not in adapted)
     return LoadReport(loaded, adapted, new, naming, found, how, ours.ignored)
 
@@ -197,21 +211,23 @@ def _without_channels(weight: Tensor) -> tuple[int, ...]:
 def adapt_channels(weight: Tensor, channels: int) -> Tensor:
     """The first convolution's weight for images of other channels, so that a grey picture gives the same response.
 
-    One channel gets the sum of all; other counts get the old ones in turn, scaled by old / new.
+    The new channels are the old ones in turn; one that is there several times shares its weight among its copies, and
+    what has no place among fewer channels is spread evenly over them. So the sum over the channels, which is all that a
+    grey picture sees, stays what it was.
     """
     old = weight.shape[1]
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    return weight[:, [number % old for number in range(channels)]] * (old / channels)
+    turns = [number % old for number in range(channels)]
+    shares = weight.new_tensor([1 / turns.count(turn) for turn in turns])
+    adapted = weight[:, turns] * shares[:, None, None]
+    return adapted + weight[:, channels:].sum(1, keepdim=True) / channels
 
 
 def _numerics(
     network: Network,
-    naming: Naming,
     given: Numerics | None,
     own: OwnMetadata | None,
-    file: TensorFile | None,
     told: Numerics | None,
+    published: Published | None,
 ) -> tuple[Numerics, str]:
     """(numerics of the weights, how they are known)."""
     if given is not None:
@@ -220,29 +236,13 @@ def _numerics(
         return own.network.numerics, "the file"
     if told is not None:
         return told, "the naming"
-    if naming == "timm" and file is not None and (architecture := _architecture(file.path)) is not None:
-        return architecture, "config.json beside the file"
+    if published is not None:
+        return published.numerics, "config.json beside the file"
     return network.numerics, f"the model, {network.name}"
 
 
-def _architecture(weights: Path) -> Numerics | None:
-    """The numerics of the network that timm's config.json beside the weights names; None without one."""
-    path = weights.with_name("config.json")
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    name = config.get("architecture") if isinstance(config, dict) else None
-    if not isinstance(name, str):
-        return None
-    try:
-        return families.network(name).numerics
-    except SpecError:
-        return families.GOOGLE if name.startswith("tf_") else families.TIMM
-
-
-def _card(model: ConvNet, own: OwnMetadata | None, file: TensorFile) -> ModelCard:
+def _card(model: ConvNet, card: ModelCard, sha256: str) -> ModelCard:
     """The card of the weights; class names only while the classes are still those."""
-    card = own.card if own is not None else ModelCard(origin=file.path.name)
     if len(card.classes) not in (0, model.network.classes):
         card = replace(card, classes=())
-    return card if card.sha256 else replace(card, sha256=file.sha256)
+    return card if card.sha256 else replace(card, sha256=sha256)

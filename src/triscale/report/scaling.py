@@ -23,21 +23,16 @@ NAMES = {"fast": "fast compound"}
 TITLES = {"params": "parameters", "activations": "activations", "memory": "memory, fp32, batch 1", "macs": "MACs"}
 ORDER = ("depth", "width", "resolution", "compound", "fast")
 RELEASED = "released"
-# Where a label stands beside its point, in points: the three single dimensions often end close to each other.
-PLACES = {
-    "depth": (8, -3, "left"),
-    "width": (0, -11, "center"),
-    "resolution": (-7, 6, "right"),
-    "compound": (-8, 5, "right"),
-    "fast": (8, 0, "left"),
-    RELEASED: (-6, 6, "right"),
-}
+# Where a label may stand beside its point, in points: the first place where it covers no point and no other label.
+# Not to the left below: there the point's own line comes from.
+PLACES = ((9, 0), (9, 10), (9, -10), (0, -11), (0, 11), (-9, 10), (9, 20), (9, -20), (-9, 20), (0, -20), (-9, 0))
+LETTER, LINE = 4.9, 9.0  # width and height of a label's letter, in points
 
 
 class Published(NamedTuple):
     """A network whose accuracy was published.
 
-    way: how it was scaled, "baseline", or "released". top1: 0..1. label: a released network's short name.
+    way: how it was scaled, "baseline", or "released". top1: 0..1. label, source: of a released network.
     sure: False where its multipliers are not known, so that its MACs are those that were printed.
     """
 
@@ -46,6 +41,7 @@ class Published(NamedTuple):
     top1: float
     sure: bool = True
     label: str = ""
+    source: str = ""
 
 
 def draw_curves(base: Network, curves: Sequence[Curve], published: Sequence[Published] = ()) -> Figure:
@@ -71,6 +67,8 @@ def draw_curves(base: Network, curves: Sequence[Curve], published: Sequence[Publ
         handles, labels = panels[0].get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, handlelength=3.2)
         drawing.draw_without_rendering()
+        if published:
+            _label(panels[-1], published)
     return drawing
 
 
@@ -105,16 +103,26 @@ def _logarithmic(axes: Axes, name: str, word: str) -> None:
 
 
 def _draw_accuracy(axes: Axes, published: Sequence[Published]) -> None:
-    base = next(each for each in published if each.way == "baseline")
-    released = [base, *(each for each in published if each.way == RELEASED)]
-    if len(released) > 1:
-        axes.plot(
-            [each.macs for each in released], [100 * each.top1 for each in released],
-            "o-", color=GREY, markersize=4, linewidth=1.2, zorder=2,
-        )  # fmt: skip
-    for each in published:
-        if each.way in ("baseline", RELEASED):
-            continue
+    released = [each for each in published if each.way == RELEASED]
+    axes.plot(
+        [each.macs for each in released], [100 * each.top1 for each in released],
+        "o-", color=GREY, markersize=4, linewidth=1.2, zorder=2,
+    )  # fmt: skip
+    for base in (each for each in published if each.way == "baseline"):
+        _draw_ways(axes, base, [each for each in published if each.way in COLORS])
+        axes.plot(base.macs, 100 * base.top1, MARKERS["baseline"], color=INK, markersize=11, zorder=4)
+    axes.set_ylabel("ImageNet top-1 as published, %")
+    said = [] if all(each.sure for each in published) else ["hollow: multipliers not published, at the MACs in print"]
+    said += [f"grey: as released ({each.source})" for each in released[:1]]
+    axes.set_title("\n".join(said), fontsize=7.5, loc="left")
+    axes.margins(0.16, 0.14)
+    _logarithmic(axes, "x", "macs")
+    axes.grid(visible=True, alpha=0.15)
+
+
+def _draw_ways(axes: Axes, base: Published, scaled: Sequence[Published]) -> None:
+    """A line from the baseline to each network that was scaled from it."""
+    for each in scaled:
         color = COLORS[each.way]
         axes.plot(
             [base.macs, each.macs], [100 * base.top1, 100 * each.top1],
@@ -124,19 +132,35 @@ def _draw_accuracy(axes: Axes, published: Sequence[Published]) -> None:
             each.macs, 100 * each.top1, MARKERS[each.way], color=color, markersize=7,
             markerfacecolor=color if each.sure else "white", zorder=3,
         )  # fmt: skip
-    axes.plot(base.macs, 100 * base.top1, MARKERS["baseline"], color=INK, markersize=11, zorder=4)
-    axes.set_ylabel("ImageNet top-1 as published, %")
-    if not all(each.sure for each in published):
-        axes.set_title("hollow: multipliers not published, at the MACs in print", fontsize=7.5, loc="left")
-    axes.margins(0.16, 0.14)
-    _logarithmic(axes, "x", "macs")
-    axes.grid(visible=True, alpha=0.15)
-    for each in published:
+
+
+def _label(axes: Axes, published: Sequence[Published]) -> None:
+    """Write each point's accuracy, or its name, beside it; the layout must be settled."""
+    spots = [axes.transData.transform((each.macs, 100 * each.top1)) for each in published]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    for each, (x, y) in zip(published, spots, strict=True):
         if each.way == "baseline":
             continue
-        across, up, side = PLACES[each.way]
-        axes.annotate(
-            each.label or f"{100 * each.top1:.1f}", (each.macs, 100 * each.top1), (across, up),
-            textcoords="offset points", ha=side, va="center", fontsize=7.5,
+        text = each.label or f"{100 * each.top1:.1f}"
+        boxes = [_box(x + across, y + up, text, across) for across, up in PLACES]
+        best = min(range(len(boxes)), key=lambda index: (_hits(boxes[index], taken, axes.bbox.extents), index))
+        taken.append(boxes[best])
+        label = axes.annotate(
+            text, (each.macs, 100 * each.top1), PLACES[best], textcoords="offset points", va="center",
+            ha={9: "left", 0: "center", -9: "right"}[PLACES[best][0]], fontsize=7.5,
             color=GREY if each.way == RELEASED else COLORS[each.way],
         )  # fmt: skip
+        label.set_in_layout(False)
+
+
+def _box(x: float, y: float, text: str, across: int) -> tuple[float, float, float, float]:
+    width = LETTER * len(text)
+    left = x if across > 0 else x - width if across < 0 else x - width / 2
+    return left, y - LINE / 2, left + width, y + LINE / 2
+
+
+def _hits(box: Sequence[float], taken: Sequence[Sequence[float]], frame: Sequence[float]) -> int:
+    """How many of `taken` a box covers; more than all of them where it leaves the frame."""
+    outside = box[0] < frame[0] or box[2] > frame[2] or box[1] < frame[1] or box[3] > frame[3]
+    covered = sum(box[0] < o[2] and o[0] < box[2] and box[1] < o[3] and o[1] < box[3] for o in taken)
+    return covered + len(taken) * outside

@@ -42,7 +42,8 @@ def same_operator(source: PlacedBlock, target: PlacedBlock) -> bool:
 
 
 def _differences(source: Network, target: Network) -> Iterator[str]:
-    yield from _unequal("the image", (("channels", source.in_channels, target.in_channels),))
+    if source.in_channels != target.in_channels:
+        yield f"it reads {target.in_channels} channels instead of {source.in_channels}"
     stem, other = source.stem, target.stem
     yield from _unequal(
         "the stem",
@@ -58,8 +59,9 @@ def _differences(source: Network, target: Network) -> Iterator[str]:
     yield from _unequal("the network", (("stages", len(source.stages), len(target.stages)),))
     yield from _stage_differences(source, target)
     yield from _head_differences(source.head, target.head)
-    if source.head is not None:
-        yield from _unequal("the classifier", (("classes", source.classes, target.classes),))
+    if source.head is not None and source.classes != target.classes:
+        right = f"replace(network, classes={source.classes})"
+        yield f"it has {target.classes} classes instead of {source.classes} ({right})"
 
 
 def _stage_differences(source: Network, target: Network) -> Iterator[str]:

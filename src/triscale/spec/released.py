@@ -8,6 +8,7 @@ from typing import NamedTuple
 from triscale.spec.cost import cost
 from triscale.spec.families import NETWORKS, list_networks, network
 from triscale.spec.network import Network
+from triscale.spec.published import Figure, figures
 from triscale.spec.rules import COMPOUND, Multipliers, Rule
 from triscale.spec.scaling import compound
 
@@ -99,6 +100,21 @@ def scaled_families() -> tuple[str, ...]:
     return tuple(
         name for name in list_networks() if not name.startswith("tf_") and len(_family(name)) > 1 and _is_first(name)
     )  # fmt: skip
+
+
+def released_accuracies(name: str) -> tuple[tuple[str, Figure], ...]:
+    """Published accuracies of the family that `name` belongs to: (member, figure), the baseline among them.
+
+    All are of one source and one kind of weights, trained on ImageNet alone, so that they can be compared: the first
+    that is known of the baseline (papers before owners) and of another member. Empty where there is none.
+    """
+    members = [member.name for member in _family(name)]
+    plain = [(member, figure) for member in members for figure in figures(member) if not figure.extra]
+    for first in figures(members[0]) if members else ():
+        alike = [(m, f) for m, f in plain if (f.source, f.weights) == (first.source, first.weights)]
+        if len(alike) > 1:
+            return tuple(alike)
+    return ()
 
 
 def _is_first(name: str) -> bool:
