@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from triscale.models.create import create_model
     from triscale.models.files import load, save
     from triscale.models.grow import grow
+    from triscale.models.hub.push import push
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
     from triscale.spec.preprocessing import Preprocessing
     from triscale.spec.rounding import Rounding
+    from triscale.spec.rules import fast_compound
     from triscale.spec.scaling import compound, scale
 
 # Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
@@ -33,6 +35,7 @@ _HOMES = {
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("load", "save"),
     "triscale.models.grow": ("grow",),
+    "triscale.models.hub.push": ("push",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
@@ -43,6 +46,7 @@ _HOMES = {
     "triscale.spec.network": ("Head", "Network", "Numerics", "Stage", "Stem", "stage"),
     "triscale.spec.preprocessing": ("Preprocessing",),
     "triscale.spec.rounding": ("Rounding",),
+    "triscale.spec.rules": ("fast_compound",),
     "triscale.spec.scaling": ("compound", "scale"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
@@ -65,12 +69,14 @@ __all__ = [
     "cost",
     "create_model",
     "export_state_dict",
+    "fast_compound",
     "fit_budget",
     "grow",
     "list_networks",
     "load",
     "load_weights",
     "network",
+    "push",
     "read_network",
     "save",
     "scale",

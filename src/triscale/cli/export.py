@@ -28,7 +28,7 @@ def export_command(
     Parameters
     ----------
     model
-        a run's folder, a model file (.safetensors), or a name with installed weights
+        a run's folder, a model file (.safetensors), hf://OWNER/REPO, or a name with installed weights
     out
         ends in .onnx (ONNX Runtime) or .xml (OpenVINO, with its .bin beside it)
     engine

@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 
 from triscale.errors import FileError
+from triscale.models.hub.place import is_place
+from triscale.models.published import published_beside, read_published
 from triscale.spec import families
 from triscale.spec.files import LARGEST_FILE, network_from_dict, read_network
 from triscale.spec.network import Network
@@ -15,11 +17,14 @@ from triscale.spec.network import Network
 def resolve(name: str) -> Network:
     """The network that NAME means; torch is not needed for it.
 
-    name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; or a run's folder.
+    name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; a run's folder; or
+        "hf://OWNER/REPO" on the Hub, of which only the config.json is fetched.
     Raises: FileError or SpecError when it is none of these.
     """
     path = Path(name)
-    if name in families.NETWORKS:
+    if is_place(name):
+        return network_on_hub(name)
+    if families.is_network(name):
         return families.network(name)
     if path.is_dir():
         if not (path / "network.json").is_file():
@@ -36,8 +41,18 @@ def resolve(name: str) -> Network:
     return families.network(name)
 
 
+def network_on_hub(name: str) -> Network:
+    """The network of a repository on the Hub, as its config.json says."""
+    from triscale.models.hub.fetch import fetch_config
+
+    published = read_published(fetch_config(name).path)
+    if published is None:
+        raise FileError(f"{name}: its config.json is neither ours nor timm's; `triscale list` shows the networks.")
+    return published.required_network(name)
+
+
 def network_in_weights(path: Path) -> Network:
-    """The network that a model file carries in its header, read without its tensors."""
+    """The network that a model file carries in its header, read without its tensors; else of the config.json beside."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
@@ -49,5 +64,8 @@ def network_in_weights(path: Path) -> Network:
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     except (KeyError, ValueError, struct.error, TypeError):
+        published = published_beside(path)
+        if published is not None:
+            return published.required_network(str(path))
         raise FileError(f"{path}: is no model file of triscale; `triscale train` and `fit` write them.") from None
     return network_from_dict(document.get("network"))

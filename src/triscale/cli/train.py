@@ -14,12 +14,15 @@ from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve
 from triscale.cli.output import print_json
 from triscale.errors import TrainingError
+from triscale.models.hub.place import is_place
 from triscale.spec.files import network_to_dict, read_json, write_network
 
 if TYPE_CHECKING:
     from triscale.models.assembler import ConvNet
+    from triscale.models.weights import LoadReport
     from triscale.spec.network import Network
     from triscale.training.recipe import Recipe
+    from triscale.training.result import TrainResult
 
 
 def train(
@@ -47,13 +50,13 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO with its weights
     data
         an image folder or a CSV
     out
         the run's folder; runs/DATA-NAME by default
     weights
-        "pretrained" for those that an installed package carries, or a file; fresh ones by default
+        "pretrained" for those that an installed package carries, a file, or hf://OWNER/REPO; fresh ones by default
     grow_from
         begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
         a name with pretrained weights
@@ -79,6 +82,7 @@ def train(
         print the figures as JSON at the end
     """
     network = resolve(name)
+    weights = name if weights is None and is_place(name) else weights
     if pixels is not None:
         network = replace(network, resolution=(pixels, pixels))
     folder = run_folder(out, data, network.name.split("@")[0])
@@ -107,39 +111,48 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = _starting_model(replace(network, classes=len(dataset.classes)), weights, grow_from)
+            model, loaded = _starting_model(replace(network, classes=len(dataset.classes)), weights, grow_from)
             model.preprocessing = replace(model.preprocessing, size=network.resolution)
             write_network(model.network, folder / "network.json")
-            for note in dataset.notes:
+            for note in (*dataset.notes, *([f"weights: {loaded}"] if loaded else [])):
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                shown, split = result.evaluation, "test" if result.test is not None else "validation"
-                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+                _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
 
 
+def _print_result(result: TrainResult, folder: Path) -> None:
+    shown, split = result.evaluation, "test" if result.test is not None else "validation"
+    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+
+
 def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:
     """What the run's record says of the weights that it starts from; earlier runs knew nothing of growing."""
     if grow_from is None:
-        return {"weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or ""}
+        return {"weights": _lasting(weights)}
     if weights is not None:
         raise TrainingError("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
     return {"weights": "", "grow_from": str(Path(grow_from).resolve()) if Path(grow_from).exists() else grow_from}
 
 
-def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> ConvNet:
-    """The network with the weights that it starts from."""
+def _lasting(weights: str | None) -> str:
+    """The weights' name as it means the same from any folder; empty without."""
+    return weights or "" if weights in (None, "pretrained") or is_place(weights) else str(Path(weights).resolve())
+
+
+def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> tuple[ConvNet, LoadReport | None]:
+    """The network with the weights that it starts from, and what was loaded."""
     from triscale.cli.models import open_model
-    from triscale.models.create import create_model, with_classes
+    from triscale.models.create import create_with_report, with_classes
     from triscale.models.grow import grow
 
     if grow_from is None:
-        return create_model(network, weights)
-    return grow(with_classes(open_model(grow_from), network.classes), network)
+        return create_with_report(network, weights)
+    return grow(with_classes(open_model(grow_from), network.classes), network), None
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:

@@ -18,6 +18,8 @@ from triscale.deployment.engine import load_engine
 from triscale.errors import DataError, FileError
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
+from triscale.models.files import load as load_model
+from triscale.models.hub.place import is_place
 from triscale.spec import families
 from triscale.spec.preprocessing import Preprocessing
 from triscale.training.run import read_run
@@ -92,13 +94,15 @@ class Predictor:
 def open_predictor(source: str, threads: int | None = None) -> Predictor:
     """A predictor from a run's folder, a model file (.safetensors), an exported file (.onnx, .xml), or a name.
 
-    A name takes the weights that an installed package carries: "efficientnet_lite0".
+    A name takes the weights that an installed package carries: "efficientnet_lite0"; hf://OWNER/REPO those on the Hub.
     Raises: FileError, RunError, WeightsError or SpecError saying what is wrong with the source.
     """
+    if is_place(source):
+        return _of_model(source, load_model(source))
     path = Path(source)
     if path.is_dir():
         path = shipped_file(path)
-    elif not path.suffix and not path.exists() and os.sep not in source:
+    elif not path.exists() and os.sep not in source and (not path.suffix or families.is_network(source)):
         return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
     if not path.exists():
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")

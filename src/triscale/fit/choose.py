@@ -11,13 +11,13 @@ is grown from it: then it begins as the same function, and has room to learn mor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from triscale.errors import BudgetError
 from triscale.fit.candidate import Candidate, Choice, Known, early_strides, what_changed, with_a_map_left
 from triscale.fit.grown import grown_candidate
-from triscale.spec.budget import solve
+from triscale.spec.budget import DIRECTIONS, FURTHEST, Direction, solve
 from triscale.spec.limits import COUNTED, Budget, Measure, counted, measured, quantity
 from triscale.spec.network import Network, as_size
 from triscale.spec.scaling import lowres, scale
@@ -26,6 +26,7 @@ LEAST_SIDE = 32  # pixels; below it a stride-32 network has no map left
 LEAST_KEPT = 0.2  # of its own resolution, below which published weights are given up
 ENLARGED = 2  # times the images' own size, beyond which more pixels are only interpolated ones
 COARSE = 32  # largest useful sizes are multiples of this
+Solver = Callable[..., Network]  # `budget.solve` for what was asked: (network, directions, largest)
 PHOTOGRAPH = 256  # pixels from which images are never called small
 
 
@@ -36,16 +37,21 @@ def choose(
     known: Sequence[Known],
     baselines: Sequence[Network],
     measures: Mapping[str, Measure] | None = None,
+    predictions: Mapping[str, Measure] | None = None,
 ) -> Choice:
     """Choose a network for a data set.
 
     image_side: median shorter side of the images in pixels. known: networks whose weights are at hand.
-    baselines: networks to scale and train from nothing, the preferred one first.
+    baselines: networks to scale and train from nothing, the preferred one first. predictions: as `budget.solve` takes.
     Raises: BudgetError when nothing is inside the budget, with the smallest that can be reached.
     """
     measures = measures or {}
+
+    def solved(network: Network, directions: tuple[Direction, ...] = DIRECTIONS, largest: float = FURTHEST) -> Network:
+        return solve(network, budget, measures, predictions=predictions, directions=directions, largest=largest)
+
     cap = largest_useful_side(image_side)
-    candidates = [c for each in known for c in _with_weights(each, budget, classes, cap, measures)]
+    candidates = [c for each in known for c in _with_weights(each, budget, classes, cap, measures, solved)]
     refusals: list[BudgetError] = []
     best = min((c for c in candidates if c.inside), key=_preference, default=None)
     grown = best and grown_candidate(best, known, baselines, budget, classes, cap, measures)
@@ -57,7 +63,7 @@ def choose(
         if slow and any(c.inside for c in candidates):
             break
         try:
-            candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures))
+            candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures, solved))
         except BudgetError as error:
             refusals.append(error)
     possible = sorted((c for c in candidates if c.inside), key=_preference)
@@ -81,7 +87,7 @@ def largest_useful_side(image_side: int) -> int | None:
 
 
 def _with_weights(
-    each: Known, budget: Budget, classes: int, cap: int | None, measures: Mapping[str, Measure]
+    each: Known, budget: Budget, classes: int, cap: int | None, measures: Mapping[str, Measure], solved: Solver
 ) -> list[Candidate]:
     """The network at its own size; and at less, where that is over the budget or larger than the images call for."""
     own = replace(each.network, name=each.name, classes=classes)
@@ -96,7 +102,7 @@ def _with_weights(
         return candidates
     start = replace(scale(own, resolution=cap / side), name=own.name) if small and cap else own
     try:
-        lowered = solve(with_a_map_left(start), budget, measures, directions=("resolution",), largest=0.0)
+        lowered = solved(with_a_map_left(start), ("resolution",), 0.0)
     except BudgetError:
         return candidates
     now = min(lowered.resolution)
@@ -109,20 +115,26 @@ def _with_weights(
 
 
 def _from_nothing(
-    baseline: Network, budget: Budget, classes: int, image_side: int, cap: int | None, measures: Mapping[str, Measure]
+    baseline: Network,
+    budget: Budget,
+    classes: int,
+    image_side: int,
+    cap: int | None,
+    measures: Mapping[str, Measure],
+    solved: Solver,
 ) -> Candidate:
     """A baseline compound-scaled to the budget; for small images in its low-resolution form, at their own size."""
     start = replace(baseline, classes=classes)
     if cap is None:
-        made = solve(start, budget, measures)
+        made = solved(start)
     else:
         native = max(LEAST_SIDE, -(-image_side // 8) * 8)
         small = replace(start, resolution=as_size(min(native, *start.resolution)))
         small = replace(lowres(small, native), name=baseline.name)
         try:
-            made = solve(small, budget, measures, directions=("depth", "width"))
+            made = solved(small, ("depth", "width"))
         except BudgetError:
-            made = solve(small, budget, measures)
+            made = solved(small)
     scaled = what_changed(baseline, made) + early_strides(baseline, made)
     return Candidate(made, None, None, None, measured(made, budget, measures), True, scaled)
 

@@ -15,6 +15,8 @@ from triscale.data.images import image_header
 from triscale.data.transforms import load as load_image
 from triscale.deployment.export import SUFFIXES, Export, ExportEngine, export
 from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.on_device import predictions
+from triscale.deployment.table import LatencyTable
 from triscale.deployment.trial import measures
 from triscale.deployment.verify import Verification, verify
 from triscale.errors import MissingExtraError, VerificationError
@@ -214,7 +216,9 @@ def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> C
     asked = measures(job.engine, job.budget.limits.get("latency"), dataset.classes)
     telling: dict[str, Measure] = {word: _told(word, measure, progress) for word, measure in asked.items()}
     baselines = [families.network(name) for name in BASELINES]
-    choice = choose(job.budget, len(dataset.classes), median_side(dataset), known_networks(), baselines, telling)
+    rough = predictions(LatencyTable(job.engine), progress) if "latency" in job.budget.limits else None
+    side, known = median_side(dataset), known_networks()
+    choice = choose(job.budget, len(dataset.classes), side, known, baselines, telling, rough)
     write_choice(choice, run.path / "choice.json")
     write_network(choice.chosen.network, run.path / "network.json")
     told = {"name": choice.chosen.network.name, "weights": choice.chosen.weights or ""}

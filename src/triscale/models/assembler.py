@@ -46,7 +46,7 @@ class ConvNet(nn.Module):
         device = torch.get_default_device() if device is None else torch.device(device)
         # Layers initialise themselves as they are made; on "meta" that is free, and the weights are written once.
         with torch.device("meta"):
-            self.stem = _build_stem(network.stem, network.in_channels, network.numerics)
+            self.stem = build_stem(network.stem, network.in_channels, network.numerics)
             self.stages = _build_stages(network)
             self.head = _build_head(network)
         self._taps = {stage: stride for stride, stage in network.reductions().items()}
@@ -145,7 +145,8 @@ class ClassifierHead(nn.Module):
         return self.classifier(self.dropout(x))
 
 
-def _build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+def build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+    """The module of `stem`, reading `in_channels`."""
     conv = ConvNorm(
         in_channels, stem.channels, stem.kernel, stem.stride, act=stem.activation, bias=stem.bias, numerics=numerics
     )
@@ -171,9 +172,9 @@ def initialise(module: nn.Module) -> None:
     """Give one layer (not its children) fresh weights.
 
     Convolutions: normal, std sqrt(2 / (kernel x kernel x out_channels / groups)). Linear layers: uniform in
-    +-1 / sqrt(outputs), but never wider than +-1 / sqrt(inputs): made for 1,000 classes, the rule gives ten classes
-    logits so large that a fine-tune spends its first epochs on shrinking them. Biases 0, BatchNorm 1, 0 and empty
-    statistics, Swish beta 1.
+    +-1 / sqrt(inputs), so that logits begin as large for two classes as for 20,000; the source has outputs for inputs,
+    which was made for 1,000 classes and lets a fine-tune of ten spend its first epochs on shrinking them. Biases 0,
+    BatchNorm 1, 0 and empty statistics, Swish beta 1.
     Source: tensorflow/tpu efficientnet_model.py.
     """
     if isinstance(module, nn.Conv2d):
@@ -182,7 +183,7 @@ def initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
-        bound = 1 / math.sqrt(max(module.out_features, module.in_features))
+        bound = 1 / math.sqrt(module.in_features)
         nn.init.uniform_(module.weight, -bound, bound)
         nn.init.zeros_(module.bias)
     elif isinstance(module, (nn.BatchNorm2d, Swish)):
