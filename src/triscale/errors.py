@@ -8,6 +8,7 @@ TriscaleError                what a caller can catch; the command line prints on
 │   │   └── ImageError       one image file that cannot be used, and why (lives in triscale.data.images)
 │   └── HubError             a repository on the Hugging Face Hub that cannot be reached, read or written
 ├── WeightsError             tensors that do not belong to this network
+├── ModuleError              somebody's nn.Module that cannot be traced or scaled, and where in it
 ├── MissingExtraError        an optional library is not installed
 ├── RunError                 a run folder in use, of other arguments, or that cannot be written
 ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
@@ -54,6 +55,17 @@ class HubError(FileError):
 
 class WeightsError(TriscaleError):
     """Tensors that do not belong to this network."""
+
+
+class ModuleError(TriscaleError):
+    """Somebody's nn.Module that cannot be traced or scaled; the message names the operation and the module path.
+
+    place: the module path alone, where running it failed. reason: what was said there.
+    """
+
+    def __init__(self, message: str, place: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.place, self.reason = place, reason
 
 
 class MissingExtraError(TriscaleError):

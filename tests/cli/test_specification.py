@@ -194,8 +194,11 @@ def test_scale_by_multipliers_by_phi_and_to_a_budget(tmp_path):
         (("info", "/"), "/: is a folder without network.json"),
         (("info", "efficientnet_b0", "--size", "0"), "a size is a number of pixels in 1.."),
         (("info", "efficientnet_b0", "--size", "1", "2", "3"), "--size takes one number or height and width"),
-        (("scale", "efficientnet_b0"), "give one of the three"),
-        (("scale", "efficientnet_b0", "--phi", "1", "--to", "macs<=1G"), "give one of the three"),
+        (("scale", "efficientnet_b0"), "scale takes one of --depth, --width or --resolution; --phi; --fast; --to;"),
+        (
+            ("scale", "efficientnet_b0", "--phi", "1", "--to", "macs<=1G"),
+            "scale takes one of --depth, --width or --resolution; --phi; --fast; --to;",
+        ),
         (("scale", "efficientnet_b0", "--depth", "-1"), "needs multipliers above 0"),
         (("scale", "efficientnet_b0", "--width", "nan"), "needs multipliers above 0"),
         (("scale", "efficientnet_b0", "--phi", "1e9"), "phi=1e+09 makes what no network may be"),

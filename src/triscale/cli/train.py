@@ -18,6 +18,9 @@ from triscale.models.hub.place import is_place
 from triscale.spec.files import network_to_dict, read_json, write_network
 
 if TYPE_CHECKING:
+    from triscale.models.assembler import ConvNet
+    from triscale.models.weights import LoadReport
+    from triscale.spec.network import Network
     from triscale.training.recipe import Recipe
     from triscale.training.result import TrainResult
 
@@ -28,6 +31,7 @@ def train(
     *,
     out: Path | None = None,
     weights: str | None = None,
+    grow_from: str | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     epochs: int | None = None,
@@ -53,6 +57,9 @@ def train(
         the run's folder; runs/DATA-NAME by default
     weights
         "pretrained" for those that an installed package carries, a file, or hf://OWNER/REPO; fresh ones by default
+    grow_from
+        begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
+        a name with pretrained weights
     recipe
         finetune, small-data or quick; by default finetune with weights, else small-data
     config
@@ -82,14 +89,13 @@ def train(
     import torch
 
     from triscale.data.dataset import read_dataset
-    from triscale.models.create import create_with_report
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _changed(_recipe(recipe, config, weights), given, mirror=not no_mirror)
+    chosen = _changed(_recipe(recipe, config, weights or grow_from), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
@@ -97,7 +103,7 @@ def train(
     arguments = {
         "network": network_to_dict(network),
         "data": str(data.resolve()),
-        "weights": _lasting(weights),
+        **_weights_asked_for(weights, grow_from),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -105,7 +111,7 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model, loaded = create_with_report(network, weights, num_classes=len(dataset.classes))
+            model, loaded = _starting_model(replace(network, classes=len(dataset.classes)), weights, grow_from)
             model.preprocessing = replace(model.preprocessing, size=network.resolution)
             write_network(model.network, folder / "network.json")
             for note in (*dataset.notes, *([f"weights: {loaded}"] if loaded else [])):
@@ -124,9 +130,29 @@ def _print_result(result: TrainResult, folder: Path) -> None:
     print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
+def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:
+    """What the run's record says of the weights that it starts from; earlier runs knew nothing of growing."""
+    if grow_from is None:
+        return {"weights": _lasting(weights)}
+    if weights is not None:
+        raise TrainingError("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
+    return {"weights": "", "grow_from": str(Path(grow_from).resolve()) if Path(grow_from).exists() else grow_from}
+
+
 def _lasting(weights: str | None) -> str:
     """The weights' name as it means the same from any folder; empty without."""
     return weights or "" if weights in (None, "pretrained") or is_place(weights) else str(Path(weights).resolve())
+
+
+def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> tuple[ConvNet, LoadReport | None]:
+    """The network with the weights that it starts from, and what was loaded."""
+    from triscale.cli.models import open_model
+    from triscale.models.create import create_with_report, with_classes
+    from triscale.models.grow import grow
+
+    if grow_from is None:
+        return create_with_report(network, weights)
+    return grow(with_classes(open_model(grow_from), network.classes), network), None
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:

@@ -17,6 +17,7 @@ from triscale.models.published import published_beside
 from triscale.models.tensors import TensorFile, read_tensors
 from triscale.models.weights import CLASSIFIER, LoadReport, load_weights, own_metadata
 from triscale.spec import families
+from triscale.spec.card import ModelCard
 from triscale.spec.network import Network, Size
 from triscale.spec.preprocessing import Preprocessing
 
@@ -69,6 +70,23 @@ def create_with_report(
     return _filled(ConvNet(network, for_channels(chosen, network.in_channels)), file, fetched)
 
 
+def with_classes(model: ConvNet, classes: int) -> ConvNet:
+    """The same features under a fresh classifier of so many classes; the model itself where it has as many.
+
+    Raises: SpecError for an impossible number.
+    """
+    if model.network.classes == classes:
+        return model
+    made = ConvNet(replace(model.network, classes=classes), model.preprocessing)
+    _quiet_if_fresh(made, load_weights(made, model.state_dict(), model.network.numerics))
+    made.card = _for_fresh_classifier(model.card, classes)
+    return made.eval()
+
+
+def _for_fresh_classifier(card: ModelCard, classes: int) -> ModelCard:
+    return replace(card, classes=(), metrics={}, notes=f"fresh classifier of {classes} classes")
+
+
 def _changed(network: Network, num_classes: int | None, in_channels: int | None) -> Network:
     classes = network.classes if num_classes is None else num_classes
     channels = network.in_channels if in_channels is None else in_channels
@@ -113,7 +131,7 @@ def _with_pretrained(network: Network) -> tuple[ConvNet, LoadReport]:
     _quiet_if_fresh(model, report)
     card = replace(found.card, sha256=model.card.sha256)
     if any(key.startswith(CLASSIFIER) for key in report.adapted):
-        card = replace(card, classes=(), metrics={}, notes=f"fresh classifier of {network.classes} classes")
+        card = _for_fresh_classifier(card, network.classes)
     model.card = card
     return model.eval(), report
 
