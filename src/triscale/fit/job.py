@@ -110,7 +110,7 @@ class FitResult:
     dataset: Dataset
     choice: Choice
     recipe: Recipe
-    trained: TrainResult
+    trained: TrainResult[ConvNet]
     shipped: tuple[Shipped, ...]
     limits: tuple[Limit, ...]
     missing: tuple[str, ...]
