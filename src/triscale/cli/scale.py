@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
+from triscale.modules.reference import is_reference
 from triscale.spec.budget import MEASURED, Budget, Measure, measured, parse, quantity, solve
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict, write_network
@@ -28,6 +29,7 @@ def scale_command(
     beta: float = BETA,
     gamma: float = GAMMA,
     to: str | None = None,
+    pixels: Annotated[int | None, Parameter(name="--size")] = None,
     engine: Literal["onnx", "openvino"] = "onnx",
     out: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
@@ -39,7 +41,7 @@ def scale_command(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
     depth
         multiplier of the blocks per stage
     width
@@ -56,13 +58,22 @@ def scale_command(
         resolution per step of phi
     to
         a budget of params, macs, activations, memory, latency or size
+    pixels
+        side of the images that a module of your own reads; 224 by default
     engine
         which engine latency and size are measured on: onnx or openvino
     out
-        write the network to this file
+        write the network to this file (.json), or the module's weights (.safetensors)
     json
         print JSON instead of a table
     """
+    if is_reference(name):
+        from triscale.cli.scale_module import scale_own
+
+        given = {"--resolution": resolution, "--phi": phi}
+        return scale_own(name, depth, width, to, pixels, out, json, [option for option in given if given[option]])
+    if pixels is not None:
+        raise SpecError(f"--size is for a module of your own; {name} has a resolution: change it with --resolution.")
     base = resolve(name)
     multipliers = (depth, width, resolution)
     ways = [any(m is not None for m in multipliers), phi is not None, to is not None]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
-from triscale.cli.names import resolve
 from triscale.cli.output import print_json
+from triscale.cli.subject import subject_of
 from triscale.errors import TrainingError
-from triscale.spec.files import network_to_dict, read_json, write_network
+from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
@@ -32,6 +32,9 @@ def train(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    depth: float | None = None,
+    width: float | None = None,
+    to: str | None = None,
     no_mirror: bool = False,
     seed: int = 0,
     skip_broken: bool = False,
@@ -44,7 +47,7 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
     data
         an image folder or a CSV
     out
@@ -62,7 +65,13 @@ def train(
     learning_rate
         peak, at a batch of 256
     pixels
-        side of the images that the network sees; its own by default
+        side of the images that the network sees; its own by default, 224 for code of yours
+    depth
+        multiplier of the depth of a module of your own
+    width
+        multiplier of its channels
+    to
+        a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
     seed
@@ -72,14 +81,11 @@ def train(
     json
         print the figures as JSON at the end
     """
-    network = resolve(name)
-    if pixels is not None:
-        network = replace(network, resolution=(pixels, pixels))
-    folder = run_folder(out, data, network.name.split("@")[0])
+    subject = subject_of(name, weights, pixels, depth, width, to)
+    folder = run_folder(out, data, subject.name)
     import torch
 
     from triscale.data.dataset import read_dataset
-    from triscale.models.create import create_model
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
@@ -92,7 +98,7 @@ def train(
     require_splits(dataset)
     torch.manual_seed(seed)
     arguments = {
-        "network": network_to_dict(network),
+        **subject.arguments,
         "data": str(data.resolve()),
         "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
         "recipe": chosen.to_table(),
@@ -102,9 +108,7 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = create_model(network, weights, num_classes=len(dataset.classes))
-            model.preprocessing = replace(model.preprocessing, size=network.resolution)
-            write_network(model.network, folder / "network.json")
+            model = subject.make(len(dataset.classes), folder, progress.say)
             for note in dataset.notes:
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)

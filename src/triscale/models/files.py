@@ -30,7 +30,7 @@ def save(model: Model, path: str | Path) -> None:
         "preprocessing": preprocessing_to_dict(model.preprocessing),
         "card": card_to_dict(model.card),
     }
-    tensors = storable(model.state_dict())
+    tensors = storable(model.tensors())
     with atomic.replacing(path) as temporary:
         try:
             save_file(tensors, temporary, {FORMAT: json.dumps(description)})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from triscale.spec.card import ModelCard
 from triscale.spec.network import Size
@@ -54,6 +55,10 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def description(self) -> dict[str, Any]:
         """What a file must say beside the tensors so that the layers can be made again, as plain JSON values."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Its weights and statistics, by the names under which a file holds them."""
+        return self.state_dict()
 
     def fixed(self, size: int | Size | None) -> None:
         """Work out once what depends on the images' size (H, W), where something does; None forgets it."""

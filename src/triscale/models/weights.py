@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -120,6 +121,29 @@ def export_state_dict(model: ConvNet, naming: Naming = "timm") -> dict[str, Tens
 def own_metadata(file: TensorFile) -> OwnMetadata | None:
     """What one of our own files says of its network; None for anybody else's.
 
+    Raises: FileError when it is of another version, damaged, or of a module that is no Network.
+    """
+    values = own_values(file)
+    if values is None:
+        return None
+    if "module" in values:
+        raise FileError(
+            f"{file.path}: {of_a_module(values)}; its code is needed: ts.load(path, module=my_module), or "
+            f"--module my.py:factory on a command line that takes it."
+        )
+    try:
+        return OwnMetadata(
+            network_from_dict(values.get("network")),
+            preprocessing_from_dict(values.get("preprocessing")),
+            card_from_dict(values.get("card")),
+        )
+    except SpecError as error:
+        raise FileError(f"{file.path}: its description of the network is damaged: {error}") from None
+
+
+def own_values(file: TensorFile) -> dict[str, Any] | None:
+    """What one of our own files says beside its tensors, as plain values; None for anybody else's.
+
     Raises: FileError when it is of another version or damaged.
     """
     text = file.metadata.get(FORMAT)
@@ -135,14 +159,14 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
             f"{file.path}: is of format version {version!r}, this triscale reads {VERSION}; use the triscale that "
             f"wrote it, or a newer one."
         )
-    try:
-        return OwnMetadata(
-            network_from_dict(values.get("network")),
-            preprocessing_from_dict(values.get("preprocessing")),
-            card_from_dict(values.get("card")),
-        )
-    except SpecError as error:
-        raise FileError(f"{file.path}: its description of the network is damaged: {error}") from None
+    return values
+
+
+def of_a_module(values: dict[str, Any]) -> str:
+    """How to speak of a file that holds the weights of a user's own module."""
+    described = values["module"]
+    factory = described.get("factory") if isinstance(described, dict) else None
+    return f"holds the weights of a module of your own ({factory or 'of no known code'}), not of a Network"
 
 
 def find_naming(model: ConvNet, tensors: Mapping[str, Tensor], where: str) -> Naming:

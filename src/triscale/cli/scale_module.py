@@ -1,0 +1,72 @@
+"""`triscale scale file.py:factory`: a module of the user's own at two multipliers, or at a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from triscale.cli.output import count, print_json, print_table, size
+from triscale.errors import SpecError
+from triscale.spec.limits import COUNTED, parse, quantity
+
+
+def scale_own(
+    reference: str,
+    depth: float | None,
+    width: float | None,
+    to: str | None,
+    pixels: int | None,
+    out: Path | None,
+    json: bool,
+    foreign: Sequence[str] = (),
+) -> int:
+    """Scale the module that a factory makes, and say what it costs before and after.
+
+    foreign: options that were given and belong to networks.
+    """
+    if foreign:
+        raise SpecError(f"{foreign[0]} is for networks; a module of your own takes --depth and --width, or --to BUDGET.")
+    if (depth, width, to) == (None, None, None):
+        raise SpecError(f"scale takes --depth and --width, or --to BUDGET, for {reference}; give one of the two.")
+    if out is not None and out.suffix != ".safetensors":
+        raise SpecError(f"--out writes the weights of a scaled module, got {out.name!r}; end it in .safetensors.")
+    from triscale.cli.own import DEFAULT_SIZE, scaling_of
+    from triscale.models.files import save
+    from triscale.modules.build import build, counts
+    from triscale.modules.factory import load_factory
+    from triscale.modules.plain import PlainModel, example
+    from triscale.spec.network import as_size
+
+    scaling, shape = scaling_of(depth, width, to), DEFAULT_SIZE if pixels is None else as_size(pixels)
+    factory = load_factory(reference)
+
+    def costs(model: PlainModel) -> dict[str, float]:
+        return counts(model.module, example(model.module, model.in_channels, shape, batch=1))
+
+    before = costs(build(factory, shape).model)
+    model = build(factory, shape, scaling=scaling).model
+    after, origin = costs(model), model.origin
+    if out is not None:
+        save(model, out)
+    if json:
+        called = {"depth": origin.depth, "width": origin.width} if factory.scales_itself else None
+        print_json({"module": model.description()["module"], "called_with": called, "before": before, **after})
+        return 0
+    print(f"{factory.reference} at {shape[0]} x {shape[1]} px")
+    rows = [_row("as it is", before), _row("scaled", after)]
+    print_table(("module", *COUNTED), rows)
+    if to is not None:
+        budget = parse(to)
+        for word, share in budget.used(after).items():
+            print(f"{word}: {quantity(word, after[word])} of {quantity(word, budget.limits[word])} ({share:.1%})")
+    for line in _how(model, factory.scales_itself):
+        print(line)
+    again = " ".join(f"--{name} {value:g}" for name, value in (("depth", origin.depth), ("width", origin.width)))
+    options = again if factory.scales_itself else _options(depth, width, to)
+    print(f"train it: triscale train {reference} DATA --size {shape[0]} {options}")
+    print(f"written to {out}" if out else "add --out FILE.safetensors to keep its weights")
+    return 0
+
+
+def _row(name: str, costs: dict[str, float]) -> tuple[str, ...]:
+    return name, *(size(costs[word]) if word == "memory" else count(costs[word]) for word in COUNTED)
