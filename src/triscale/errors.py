@@ -7,6 +7,7 @@ TriscaleError                what a caller can catch; the command line prints on
 │   └── DataError            images, labels or folders that cannot be learnt from
 │       └── ImageError       one image file that cannot be used, and why (lives in triscale.data.images)
 ├── WeightsError             tensors that do not belong to this network
+├── ModuleError              somebody's nn.Module that cannot be traced or scaled, and where in it
 ├── MissingExtraError        an optional library is not installed
 ├── RunError                 a run folder in use, of other arguments, or that cannot be written
 ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
@@ -49,6 +50,10 @@ class DataError(FileError):
 
 class WeightsError(TriscaleError):
     """Tensors that do not belong to this network."""
+
+
+class ModuleError(TriscaleError):
+    """Somebody's nn.Module that cannot be traced or scaled; the message names the operation and the module path."""
 
 
 class MissingExtraError(TriscaleError):

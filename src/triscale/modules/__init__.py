@@ -1,1 +1,1 @@
-"""Modules that somebody else wrote: named on a command line, counted, scaled, trained and exported without a Network."""
+"""Any nn.Module: what it costs, the same module wider and deeper, and the user's own from `file.py:factory`."""
