@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
 from triscale.spec.limits import COUNTED, parse, quantity
+
+if TYPE_CHECKING:
+    from triscale.modules.plain import PlainModel
 
 
 def scale_own(
@@ -25,23 +29,26 @@ def scale_own(
     foreign: options that were given and belong to networks.
     """
     if foreign:
-        raise SpecError(f"{foreign[0]} is for networks; a module of your own takes --depth and --width, or --to BUDGET.")
+        raise SpecError(
+            f"{foreign[0]} is for networks; a module of your own takes --depth and --width, or --to BUDGET."
+        )
     if (depth, width, to) == (None, None, None):
         raise SpecError(f"scale takes --depth and --width, or --to BUDGET, for {reference}; give one of the two.")
     if out is not None and out.suffix != ".safetensors":
         raise SpecError(f"--out writes the weights of a scaled module, got {out.name!r}; end it in .safetensors.")
     from triscale.cli.own import DEFAULT_SIZE, scaling_of
     from triscale.models.files import save
-    from triscale.modules.build import build, counts
+    from triscale.modules.build import build
+    from triscale.modules.count import module_cost
     from triscale.modules.factory import load_factory
-    from triscale.modules.plain import PlainModel, example
+    from triscale.modules.plain import example
     from triscale.spec.network import as_size
 
     scaling, shape = scaling_of(depth, width, to), DEFAULT_SIZE if pixels is None else as_size(pixels)
     factory = load_factory(reference)
 
     def costs(model: PlainModel) -> dict[str, float]:
-        return counts(model.module, example(model.module, model.in_channels, shape, batch=1))
+        return module_cost(model.module, example(model.module, model.in_channels, shape, batch=1)).values()
 
     before = costs(build(factory, shape).model)
     model = build(factory, shape, scaling=scaling).model
@@ -70,3 +77,21 @@ def scale_own(
 
 def _row(name: str, costs: dict[str, float]) -> tuple[str, ...]:
     return name, *(size(costs[word]) if word == "memory" else count(costs[word]) for word in COUNTED)
+
+
+def _how(model: PlainModel, called: bool) -> list[str]:
+    """How the module was scaled, and which of its weights are fresh."""
+    if called:
+        return [
+            f"{model.name} was called with depth={model.origin.depth:g}, width={model.origin.width:g}; "
+            f"all weights are those that it gives"
+        ]
+    from triscale.modules.scale import scaling_report
+
+    return [str(scaling_report(model.module))]
+
+
+def _options(depth: float | None, width: float | None, to: str | None) -> str:
+    if to is not None:
+        return f'--to "{to}"'
+    return " ".join(f"--{name} {value:g}" for name, value in (("depth", depth), ("width", width)) if value is not None)

@@ -19,15 +19,18 @@ if TYPE_CHECKING:
 
 
 class Subject(Protocol):
-    """Something to train.
-
-    name: of the run's folder. arguments: all that decides what is trained, as `run.json` keeps it.
-    """
+    """Something to train."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the run's folder."""
+        ...
+
     @property
-    def arguments(self) -> dict[str, Any]: ...
+    def arguments(self) -> dict[str, Any]:
+        """All that decides what is trained, as `run.json` keeps it."""
+        ...
+
     def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> Model:
         """The model with its first weights and `classes` outputs.
 

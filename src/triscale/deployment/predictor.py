@@ -90,9 +90,7 @@ class Predictor:
         return self.classes[output] if output < len(self.classes) else f"class {output}"
 
 
-def open_predictor(
-    source: str, threads: int | None = None, own: Callable[[Path], Model] | None = None
-) -> Predictor:
+def open_predictor(source: str, threads: int | None = None, own: Callable[[Path], Model] | None = None) -> Predictor:
     """A predictor from a run's folder, a model file (.safetensors), an exported file (.onnx, .xml), or a name.
 
     A name takes the weights that an installed package carries: "efficientnet_lite0".

@@ -1,4 +1,4 @@
-"""A module that is no Network as an ONNX graph: torch's own exporter, kept quiet, and cleaned of what it tells of us."""
+"""A module that is no Network as an ONNX graph: torch's own exporter, kept quiet, and cleaned of what it tells."""
 
 from __future__ import annotations
 

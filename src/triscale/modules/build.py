@@ -14,7 +14,6 @@ from triscale.modules.classifier import with_outputs
 from triscale.modules.count import module_cost
 from triscale.modules.factory import Factory, users_code
 from triscale.modules.plain import Origin, PlainModel, Scaling, answers_for, example
-from triscale.modules.scale import scale_module
 from triscale.spec.limits import COUNTED, Budget, parse
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -106,7 +105,7 @@ class _Maker:
     def counts(self, depth: float, width: float) -> Mapping[str, float]:
         """What the factory's module costs at these multipliers, by budget word."""
         module = self.make(depth, width).module
-        return counts(module, self.example(module, batch=1))
+        return module_cost(module, self.example(module, batch=1)).values()
 
     def multipliers(self, scaling: Scaling) -> tuple[float, float]:
         """What a factory that scales itself is to be called with."""
@@ -122,13 +121,9 @@ class _Maker:
         to = scaling.budget or None
         if to is not None:
             counted_budget(to)
+        from triscale.modules.scale import scale_module
+
         return scale_module(module, self.example(module), scaling.depth, scaling.width, to)
-
-
-def counts(module: nn.Module, images: Tensor) -> dict[str, float]:
-    """What a module costs, by budget word; images: (1, C, H, W)."""
-    own = module_cost(module, images)
-    return {word: float(getattr(own, word)) for word in COUNTED}
 
 
 def counted_budget(text: str) -> Budget:

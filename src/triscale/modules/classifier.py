@@ -31,13 +31,13 @@ def with_outputs(module: nn.Module, images: Tensor, classes: int, name: str) -> 
             module.set_submodule(path, trial.get_submodule(path))
             return module, path
     raise SpecError(
-        f"{name}: gives {outputs} outputs, the data has {classes} classes, and no last layer could be found to replace; "
+        f"{name}: gives {outputs} outputs instead of {classes}, and no last layer could be found to replace; "
         f"give the factory a num_classes argument."
     )
 
 
 def _run(module: nn.Module, images: Tensor) -> tuple[int, list[tuple[str, int]]]:
-    """(outputs of an image, (path, outputs) of each layer that could be a classifier, in the order in which they ran)."""
+    """(outputs of an image, (path, outputs) of each layer that could be the last, in the order in which they ran)."""
     ran: list[tuple[str, int]] = []
 
     def note(path: str, width: int) -> None:
@@ -64,10 +64,12 @@ def _width(layer: nn.Module) -> int:
 
 def _fresh(layer: nn.Module, classes: int) -> nn.Module:
     assert isinstance(layer, nn.Linear | nn.Conv2d)  # as `_width` chose it
-    like = {"bias": layer.bias is not None, "device": layer.weight.device, "dtype": layer.weight.dtype}
+    biased, device, kind = layer.bias is not None, layer.weight.device, layer.weight.dtype
     if isinstance(layer, nn.Linear):
-        return nn.Linear(layer.in_features, classes, **like)
-    return nn.Conv2d(layer.in_channels, classes, 1, layer.stride, layer.padding, **like)
+        return nn.Linear(layer.in_features, classes, biased, device, kind)
+    made = nn.Conv2d(layer.in_channels, classes, 1, bias=biased, device=device, dtype=kind)
+    made.stride, made.padding = layer.stride, layer.padding
+    return made
 
 
 def _outputs_or_none(module: nn.Module, images: Tensor) -> int | None:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from torch import nn
 
-from triscale.errors import SpecError
+from triscale.errors import SpecError, TriscaleError
 from triscale.modules.reference import read_source, split_reference
 
 MULTIPLIERS = ("depth", "width")
@@ -116,7 +116,7 @@ def as_factory(function: Callable[..., object]) -> Factory:
 
 @contextlib.contextmanager
 def users_code(path: Path, doing: str) -> Generator[None]:
-    """Within the block the user's code runs: files beside it can be imported, and what it prints goes to standard error.
+    """Within the block the user's code runs: files beside it can be imported, its prints are no output of ours.
 
     doing: what is being run, for people.
     Raises: SpecError of one line with file, line number and exception for whatever that code raises.
@@ -129,9 +129,9 @@ def users_code(path: Path, doing: str) -> Generator[None]:
             yield
     except SystemExit:
         raise SpecError(
-            f'{shown(path)}: {doing} ended the program; put what is to run as a program under if __name__ == "__main__".'
+            f'{shown(path)}: {doing} ended the program; put what a program does under if __name__ == "__main__".'
         ) from None
-    except MemoryError:
+    except (TriscaleError, MemoryError):
         raise
     except Exception as error:
         where = _place(error, path)
@@ -185,7 +185,9 @@ def _not_there(name: str, found: object, names: dict[str, object]) -> str:
     if found is not None:
         return f"{name} is a {type(found).__name__}; {EXPECTED}."
     own = names["__name__"]
-    made = [k for k, v in names.items() if callable(v) and getattr(v, "__module__", own) == own and not k.startswith("_")]
+    made = [
+        k for k, v in names.items() if callable(v) and getattr(v, "__module__", own) == own and not k.startswith("_")
+    ]
     near = difflib.get_close_matches(name, made, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"it defines {', '.join(made) or 'no function'}."
     return f"the file defines no {name!r}; {hint}"

@@ -30,9 +30,9 @@ def load(
 ) -> ConvNet | PlainModel:
     """Read a model that `save` wrote. It is ready to answer: in evaluation mode, on the CPU.
 
-    module: for a file of a module of your own, the code that no file holds and that is never run because a file says so:
-        the module itself, of the right shape, which then gets the weights; or the function that made it, which is called
-        and scaled as the file says.
+    module: for a file of a module of your own, the code: no file holds it, and none makes it run. Either the module
+        itself, of the right shape, which then gets the weights; or the function that made it, which is then called and
+        scaled as the file says.
     Raises: FileError when the file cannot be read, is of another version, or is no file of ours; WeightsError when its
         tensors are not those of its network or module.
     """
@@ -84,7 +84,7 @@ def put(model: PlainModel, tensors: Mapping[str, Tensor], where: str, new_classe
     if differing or len(left) > 2:
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise WeightsError(
-            f"{where}: does not fit the module of {model.name}: {(differing or ['too much has other classes'])[0]}{more}; "
+            f"{where}: does not fit {model.name}: {(differing or ['more than one layer differs'])[0]}{more}; "
             f"make the module as it was made for these weights{_as_made(model.origin)}."
         )
     with torch.no_grad():

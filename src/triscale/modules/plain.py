@@ -102,11 +102,12 @@ class PlainModel(Model):
         return counted.params, counted.macs
 
     def regularise(self, dropout: float | None, drop_connect: float | None) -> tuple[str, ...]:
-        """Set the rate of every dropout layer; drop connect is inside the user's blocks, where nobody else can set it."""
+        """Set the rate of every dropout layer; drop connect is inside the user's blocks, where nobody else sets it."""
         notes = []
         layers = [each for each in self.modules() if isinstance(each, DROPOUTS)]
-        for layer in layers if dropout is not None else ():
-            layer.p = dropout
+        if dropout is not None:
+            for layer in layers:
+                layer.p = dropout
         if dropout and not layers:
             notes.append(f"{self.name} has no dropout layer: the recipe's dropout of {dropout:g} has no place")
         if drop_connect is not None:

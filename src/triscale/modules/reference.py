@@ -38,7 +38,9 @@ def read_source(path: Path) -> bytes:
         names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.4)
         hint = f"; nearby: {', '.join(near)}" if near else ""
-        raise FileError(f"{path}: no such file{hint}; a module of your own is named as path/to/file.py:factory.") from None
+        raise FileError(
+            f"{path}: no such file{hint}; a module of your own is named as path/to/file.py:factory."
+        ) from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     if len(source) > LARGEST_FILE:
