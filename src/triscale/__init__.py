@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from triscale.errors import TriscaleError
     from triscale.models.create import create_model
-    from triscale.models.files import load, save
+    from triscale.models.files import save
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
+    from triscale.modules.files import load
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
     from triscale.spec.card import ModelCard
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "triscale.errors": ("TriscaleError",),
     "triscale.models.create": ("create_model",),
-    "triscale.models.files": ("load", "save"),
+    "triscale.models.files": ("save",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
+    "triscale.modules.files": ("load",),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
     "triscale.spec.card": ("ModelCard",),

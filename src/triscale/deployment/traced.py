@@ -54,6 +54,9 @@ def traced_graph(module: nn.Module, in_channels: int, size: Size, name: str) -> 
         raise
     except Exception as error:  # torch's exporter has its own errors, and passes on those of whatever it traces
         raise SpecError(f"export: {name} cannot be traced for any batch of images: {_reason(error)}.") from error
+    for value in (*graph.graph.input, *graph.graph.output):
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise SpecError(f"export: {name} cannot be traced for any batch of images: its code fixes how many there are.")
     return _cleaned(graph)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from triscale.errors import BudgetError, SpecError
 from triscale.models.assembler import for_channels
-from triscale.modules.budget import largest_inside
+from triscale.modules.multipliers import largest_inside
 from triscale.modules.classifier import with_outputs
 from triscale.modules.count import module_cost
 from triscale.modules.factory import Factory, users_code

@@ -72,15 +72,17 @@ def put(model: PlainModel, tensors: Mapping[str, Tensor], where: str, new_classe
     Raises: WeightsError when names or shapes differ; the module is then unchanged.
     """
     target = {key: tensor.detach() for key, tensor in model.module.state_dict().items()}
-    differing = [f"{key} is missing" for key in target if key not in tensors and not key.endswith(COUNTER)]
-    differing += [f"{key} is not part of the module" for key in tensors if key not in target]
-    left = []
-    for key in (key for key in target if key in tensors):
-        have, want = tuple(tensors[key].shape), tuple(target[key].shape)
+    differing, left = [], []
+    for key, tensor in target.items():
+        if key not in tensors:
+            differing += [] if key.endswith(COUNTER) else [f"{key} is missing"]
+            continue
+        have, want = tuple(tensors[key].shape), tuple(tensor.shape)
         if have != want and new_classes and have[1:] == want[1:] and want[0] == model.outputs:
             left.append(key)
         elif have != want:
             differing.append(f"{key} has shape {have} instead of {want}")
+    differing += [f"{key} is not part of the module" for key in tensors if key not in target]
     if differing or len(left) > 2:
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise WeightsError(
