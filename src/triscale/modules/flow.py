@@ -85,23 +85,23 @@ def fixed_dims(shape: Any) -> Values:
     return tuple(fixed_dims(each) for each in shape)
 
 
-def _tensors(values: Values) -> list[Dims]:
-    """The tensors in a node's values: dimensions of one, or of several."""
+def tensors(values: Values) -> list[Dims]:
+    """The tensors in a node's values, one or several; no tensor, none."""
     if values is None:
         return []
     if not values or not values[0] or hasattr(values[0][0], "group"):
         return [values]
-    return [dims for each in values for dims in _tensors(each)]
+    return [dims for each in values for dims in tensors(each)]
 
 
 def all_fixed(values: Values) -> bool:
     """Whether no width is in any of the tensors."""
-    return all(is_fixed(dim) for dims in _tensors(values) for dim in dims)
+    return all(is_fixed(dim) for dims in tensors(values) for dim in dims)
 
 
 def freeze_all(values: Values) -> None:
     """Let every width in the tensors stay as it is."""
-    for dims in _tensors(values):
+    for dims in tensors(values):
         for dim in dims:
             freeze(dim)
 
@@ -109,9 +109,9 @@ def freeze_all(values: Values) -> None:
 def _sizes(values: Values) -> Any:
     if values is None:
         return None
-    tensors = _tensors(values)
-    sizes = tuple(tuple(size_of(dim) for dim in dims) for dims in tensors)
-    return sizes[0] if len(tensors) == 1 and tensors[0] is values else sizes
+    found = tensors(values)
+    sizes = tuple(tuple(size_of(dim) for dim in dims) for dims in found)
+    return sizes[0] if len(found) == 1 and found[0] is values else sizes
 
 
 def broadcast(*operands: Dims) -> Dims:

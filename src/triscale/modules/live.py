@@ -24,19 +24,24 @@ PADDED_FOR = ("conv1d", "conv2d", "conv3d")
 
 @dataclass(eq=False, slots=True)
 class Life:
-    """When the memory of each value begins and ends. moments: for each operation, the values that exist during it."""
+    """When the memory of each value begins and ends. moments: each operation, and the values that exist during it."""
 
     graph: Graph
-    moments: list[tuple[Node, ...]] = field(default_factory=list)
+    moments: list[tuple[Node, tuple[Node, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.moments = _moments(self.graph)
 
-    def peak(self, size: Callable[[Node], int]) -> int:
-        """The most elements that exist during one operation, for given elements of each value."""
+    def peak(self, size: Callable[[Node], int], times: Mapping[Node, int] | None = None) -> int:
+        """The most elements that exist during one operation, for given elements of each value.
+
+        times: how often operations run; those that run 0 times have no moment.
+        """
         sizes: dict[Node, int] = {}
         most = 0
-        for alive in self.moments:
+        for moment, alive in self.moments:
+            if times is not None and times.get(moment, 1) == 0:
+                continue
             total = 0
             for node in alive:
                 if node not in sizes:
@@ -46,7 +51,7 @@ class Life:
         return most
 
 
-def _moments(graph: Graph) -> list[tuple[Node, ...]]:
+def _moments(graph: Graph) -> list[tuple[Node, tuple[Node, ...]]]:
     steps = {node: step for step, node in enumerate(graph.nodes)}
     owner = _owners(graph, steps)
     last: dict[Node, int] = {}
@@ -62,7 +67,7 @@ def _moments(graph: Graph) -> list[tuple[Node, ...]]:
         if node in owner and node.kind in ("input", "call"):
             alive[owner[node]] = None
             if node.kind == "call" and owner[node] is node:
-                moments.append(tuple(alive))
+                moments.append((node, tuple(alive)))
         for held in ending[step]:
             alive.pop(held, None)
     return moments
