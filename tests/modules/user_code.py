@@ -114,7 +114,7 @@ class Flat(nn.Module):
 
     def forward(self, x):
         x = nn.functional.adaptive_avg_pool2d(self.again(self.first(x)), 8)
-        return self.fc((x * 1.0).view(len(x), -1))
+        return self.fc((x * 1.0).view(x.shape[0], -1))
 
 
 ready = Flat()

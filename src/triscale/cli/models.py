@@ -40,6 +40,8 @@ def open_model(source: str, code: str | None = None, size: Size | None = None) -
         return (loader_of(code) or load)(path)
     if path.suffix or "/" in source:
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
+    if code is not None:
+        raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
     return create_model(families.network(source).name, weights="pretrained")
 
 

@@ -17,6 +17,7 @@ from triscale.modules.build import Built, build, with_classes
 from triscale.modules.factory import Factory, load_factory, users_code
 from triscale.modules.files import changed_sources, load, put
 from triscale.modules.plain import PlainModel, Scaling, rehearse
+from triscale.modules.scale import scaling_report
 from triscale.spec.card import ModelCard
 from triscale.spec.network import Size
 
@@ -28,6 +29,8 @@ def open_own(path: Path, reference: str) -> PlainModel:
 
     Raises: FileError or SpecError when one of the two cannot be read; WeightsError when they do not fit each other.
     """
+    if path.suffix in (".onnx", ".xml"):
+        raise FileError(f"{path}: is an exported file and needs no code; leave out --module.")
     factory = load_factory(reference)
     model = load(path, factory)
     changed = changed_sources(factory, model.origin)
@@ -42,7 +45,19 @@ def open_own(path: Path, reference: str) -> PlainModel:
 
 def made_by(reference: str, size: Size | None) -> PlainModel:
     """The model as its factory makes it, with the weights that its code gave it."""
+    print(f"triscale: note: {reference}: its weights are those that its code gives it.", file=sys.stderr)
     return build(load_factory(reference), size or DEFAULT_SIZE).model.eval()
+
+
+def how_scaled(model: PlainModel, factory: Factory) -> list[str]:
+    """How a module was scaled, and which of its weights are fresh: lines for people; none where it was not."""
+    own = model.origin
+    if own.scaling and factory.scales_itself:
+        return [
+            f"{own.factory} was called with depth={own.depth:g}, width={own.width:g}; all weights are as it gave them"
+        ]
+    report = scaling_report(model.module)
+    return [] if report is None else str(report).splitlines()
 
 
 def scaling_of(depth: float | None, width: float | None, to: str | None) -> Scaling:
@@ -88,10 +103,9 @@ class OwnSubject:
             rehearse(model)
         if built.fresh:
             say(f"{self.name}: {built.fresh} is fresh, with {classes} outputs")
+        for line in how_scaled(model, self.factory):
+            say(f"{self.name}: {line}")
         params, macs = model.costs(model.preprocessing.size)
-        origin = model.origin
-        if self.scaling and self.factory.scales_itself:
-            say(f"{self.factory.reference} was called with depth={origin.depth:g}, width={origin.width:g}")
         say(f"{self.name}: {params:,} parameters, {macs:,} multiply-accumulates, counted as it runs")
         return model
 

@@ -36,7 +36,7 @@ def scale_own(
         raise SpecError(f"scale takes --depth and --width, or --to BUDGET, for {reference}; give one of the two.")
     if out is not None and out.suffix != ".safetensors":
         raise SpecError(f"--out writes the weights of a scaled module, got {out.name!r}; end it in .safetensors.")
-    from triscale.cli.own import DEFAULT_SIZE, scaling_of
+    from triscale.cli.own import DEFAULT_SIZE, how_scaled, scaling_of
     from triscale.models.files import save
     from triscale.modules.build import build
     from triscale.modules.count import module_cost
@@ -66,7 +66,7 @@ def scale_own(
         budget = parse(to)
         for word, share in budget.used(after).items():
             print(f"{word}: {quantity(word, after[word])} of {quantity(word, budget.limits[word])} ({share:.1%})")
-    for line in _how(model, factory.scales_itself):
+    for line in how_scaled(model, factory):
         print(line)
     again = " ".join(f"--{name} {value:g}" for name, value in (("depth", origin.depth), ("width", origin.width)))
     options = again if factory.scales_itself else _options(depth, width, to)
@@ -77,18 +77,6 @@ def scale_own(
 
 def _row(name: str, costs: dict[str, float]) -> tuple[str, ...]:
     return name, *(size(costs[word]) if word == "memory" else count(costs[word]) for word in COUNTED)
-
-
-def _how(model: PlainModel, called: bool) -> list[str]:
-    """How the module was scaled, and which of its weights are fresh."""
-    if called:
-        return [
-            f"{model.name} was called with depth={model.origin.depth:g}, width={model.origin.width:g}; "
-            f"all weights are those that it gives"
-        ]
-    from triscale.modules.scale import scaling_report
-
-    return [str(scaling_report(model.module))]
 
 
 def _options(depth: float | None, width: float | None, to: str | None) -> str:

@@ -103,6 +103,8 @@ def open_predictor(source: str, threads: int | None = None, own: Callable[[Path]
     if path.is_dir():
         path = shipped_file(path)
     elif not path.suffix and not path.exists() and os.sep not in source:
+        if own is not None:
+            raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
         return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
     if not path.exists():
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")

@@ -56,7 +56,10 @@ def traced_graph(module: nn.Module, in_channels: int, size: Size, name: str) -> 
         raise SpecError(f"export: {name} cannot be traced for any batch of images: {_reason(error)}.") from error
     for value in (*graph.graph.input, *graph.graph.output):
         if not value.type.tensor_type.shape.dim[0].dim_param:
-            raise SpecError(f"export: {name} cannot be traced for any batch of images: its code fixes how many there are.")
+            raise SpecError(
+                f"export: {name} cannot be traced for any batch of images: "
+                f"its code fixes how many there are (len(images) does that, images.shape[0] does not)."
+            )
     return _cleaned(graph)
 
 

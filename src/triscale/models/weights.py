@@ -128,8 +128,8 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
         return None
     if "module" in values:
         raise FileError(
-            f"{file.path}: {of_a_module(values)}; its code is needed: ts.load(path, module=my_module), or "
-            f"--module my.py:factory on a command line that takes it."
+            f"{file.path}: holds the weights of a module of your own ({factory_in(values)}), not of a Network; its code "
+            f"is needed: ts.load(path, module=…), or --module path/to/{factory_in(values)} where a command takes it."
         )
     try:
         return OwnMetadata(
@@ -162,11 +162,11 @@ def own_values(file: TensorFile) -> dict[str, Any] | None:
     return values
 
 
-def of_a_module(values: dict[str, Any]) -> str:
-    """How to speak of a file that holds the weights of a user's own module."""
+def factory_in(values: dict[str, Any]) -> str:
+    """The name of the code that made a user's own module, as its file of weights has it."""
     described = values["module"]
-    factory = described.get("factory") if isinstance(described, dict) else None
-    return f"holds the weights of a module of your own ({factory or 'of no known code'}), not of a Network"
+    named = described.get("factory") if isinstance(described, dict) else None
+    return named if isinstance(named, str) and named else "my.py:factory"
 
 
 def find_naming(model: ConvNet, tensors: Mapping[str, Tensor], where: str) -> Naming:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
 from triscale.errors import BudgetError, SpecError
 from triscale.models.assembler import for_channels
-from triscale.modules.multipliers import largest_inside
 from triscale.modules.classifier import with_outputs
 from triscale.modules.count import module_cost
 from triscale.modules.factory import Factory, users_code
+from triscale.modules.multipliers import largest_inside
 from triscale.modules.plain import Origin, PlainModel, Scaling, answers_for, example
+from triscale.modules.scale import scale_module
 from triscale.spec.limits import COUNTED, Budget, parse
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -82,6 +83,7 @@ class _Maker:
     factory: Factory
     size: Size
     classes: int | None
+    counted: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
     def make(self, depth: float = 1.0, width: float = 1.0) -> _Made:
         module = self.factory.make(depth, width, self.classes)
@@ -103,9 +105,14 @@ class _Maker:
         return for_channels(Preprocessing(size=self.size), 3 if first is None else first.in_channels)
 
     def counts(self, depth: float, width: float) -> Mapping[str, float]:
-        """What the factory's module costs at these multipliers, by budget word."""
+        """What the factory's module costs at these multipliers, by budget word; the same module is traced once."""
         module = self.make(depth, width).module
-        return module_cost(module, self.example(module, batch=1)).values()
+        layers = "\n".join(
+            [repr(module), *(f"{key} {tuple(value.shape)}" for key, value in module.state_dict().items())]
+        )
+        if layers not in self.counted:
+            self.counted[layers] = module_cost(module, self.example(module, batch=1)).values()
+        return self.counted[layers]
 
     def multipliers(self, scaling: Scaling) -> tuple[float, float]:
         """What a factory that scales itself is to be called with."""
@@ -121,8 +128,6 @@ class _Maker:
         to = scaling.budget or None
         if to is not None:
             counted_budget(to)
-        from triscale.modules.scale import scale_module
-
         return scale_module(module, self.example(module), scaling.depth, scaling.width, to)
 
 

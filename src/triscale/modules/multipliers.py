@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from triscale.errors import BudgetError, SpecError
 from triscale.spec.limits import Budget, quantity
 from triscale.spec.scaling import ALPHA, BETA
 
+Share = Callable[[Mapping[str, float]], float]
 Counts = Callable[[float, float], Mapping[str, float]]
 BASES = {"depth": ALPHA, "width": BETA}
+POWERS = {"depth": 1, "width": 2}  # of a multiplier in what a network costs
 FURTHEST = 24.0  # |phi|; the width is then a tenth or ten times the factory's own
-FIRST_STEP, CLOSE = 1.0, 0.02  # of phi: how the search begins, and how near to the edge of the budget it ends
-ENOUGH = 0.97  # share of a limit beyond which nothing more is tried
+STEP, CLOSE = 1.0, 0.02  # of phi: the least that is stepped outwards, and how near to the edge a search ends
+AIM, ENOUGH = 0.985, 0.97  # share of a limit that a guess aims at, and beyond which nothing more is tried
 LOPSIDED = 3.0  # by how much phi one multiplier may outgrow the other to fill what rounding left over
+PATIENCE = 16  # modules that one search makes at most
 
 
 def largest_inside(counts: Counts, budget: Budget, directions: tuple[str, ...], name: str) -> tuple[float, float]:
@@ -34,8 +38,7 @@ def largest_inside(counts: Counts, budget: Budget, directions: tuple[str, ...], 
             reached.append(values)
         return found[depth, width]
 
-    phis = dict.fromkeys(directions, 0.0)
-    least = _first_inside(share, phis)
+    least = _first_inside(share, directions)
     if least is None:
         smallest = min(reached, key=lambda values: max(budget.used(values).values()))
         over = [word for word, limit in budget.limits.items() if smallest[word] > limit]
@@ -56,37 +59,50 @@ def _multipliers(phis: Mapping[str, float]) -> tuple[float, float]:
     return depth, width
 
 
-def _first_inside(share: Callable[[Mapping[str, float]], float], start: Mapping[str, float]) -> float | None:
+def _first_inside(share: Share, directions: tuple[str, ...]) -> float | None:
     """The first phi from 0 downwards that is inside; None when the factory makes nothing so small."""
-    phi, step = 0.0, FIRST_STEP
+    phi, step = 0.0, STEP
     while phi >= -FURTHEST:
         try:
-            if share(dict.fromkeys(start, phi)) <= 1:
-                return phi
+            used = share(dict.fromkeys(directions, phi))
         except SpecError:
             if phi == 0:
                 raise  # its own size: the code is wrong, and the line says where
             return None
-        phi, step = phi - step, 2 * step
+        if used <= 1:
+            return phi
+        phi, step = phi - max(step, _way(used, directions)), 2 * step
     return None
 
 
-def _grown(
-    share: Callable[[Mapping[str, float]], float], start: Mapping[str, float], directions: tuple[str, ...], most: float
-) -> dict[str, float]:
-    """From `start` (inside) along `directions` to the last phi that is inside, by doubling steps, then by halves."""
+def _grown(share: Share, start: Mapping[str, float], directions: tuple[str, ...], most: float) -> dict[str, float]:
+    """From `start` (inside) along `directions` to the last phi that is inside, as far as `most`.
+
+    Costs grow about exponentially with phi: the next guess is where that line meets the limit, and every other time the
+    middle, because rounding makes steps of it.
+    """
 
     def moved(phi: float) -> dict[str, float]:
         return {**start, **dict.fromkeys(directions, phi)}
 
-    low = start[directions[0]]
-    high, step = min(most, low + FIRST_STEP), FIRST_STEP
-    while share(moved(high)) <= 1:
-        low, step = high, 2 * step
-        if low >= most:
-            return moved(low)
-        high = min(most, low + step)
-    while high - low > CLOSE and share(moved(low)) < ENOUGH:
-        middle = (low + high) / 2
-        low, high = (middle, high) if share(moved(middle)) <= 1 else (low, middle)
+    low, high = start[directions[0]], math.inf
+    used, over, step = share(start), math.inf, STEP
+    for number in range(PATIENCE):
+        if used >= ENOUGH or low >= most or high - low <= CLOSE:
+            break
+        if high == math.inf:
+            guess, step = min(most, low + max(step, _way(1 / used, directions))), 2 * step
+        else:
+            part = math.log(AIM / used) / math.log(over / used) if number % 2 else 0.5
+            guess = low + min(max(part, 0.1), 0.9) * (high - low)
+        found = share(moved(guess))
+        if found <= 1:
+            low, used = guess, found
+        else:
+            high, over = guess, found
     return moved(low)
+
+
+def _way(ratio: float, directions: tuple[str, ...]) -> float:
+    """How much phi makes costs `ratio` times as large."""
+    return math.log(ratio) / sum(POWERS[each] * math.log(BASES[each]) for each in directions)
