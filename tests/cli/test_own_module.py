@@ -198,7 +198,7 @@ LINE = NETS[: NETS.index("[][3]")].count("\n") + 1
         (("info", "nets.py:plain"), "is a module of your own, not a Network: scale, train, export and bench take it"),
         (("info", "RUN"), "holds the weights of a module of your own, not of a Network"),
         (("predict", "nets.py:plain", "photos"), "is code without weights; give a run or a model file, and --module"),
-        (("predict", "RUN", "photos"), "a module of your own (nets.py:plain), not of a Network; its code is needed"),
+        (("predict", "RUN", "photos"), "a module of your own (nets.py:plain), no Network; its code is needed"),
         (("export", "RUN", "m.onnx"), "--module path/to/nets.py:plain where a command takes it"),
         (
             ("export", "RUN", "m.onnx", "--module", "nets.py:Flat"),

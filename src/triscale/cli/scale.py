@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -11,11 +11,14 @@ from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
 from triscale.modules.reference import is_reference
-from triscale.spec.budget import MEASURED, Budget, Measure, measured, parse, quantity, solve
+from triscale.spec.budget import MEASURED, Budget, counted, parse, quantity, solve
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict, write_network
 from triscale.spec.network import Network
 from triscale.spec.scaling import ALPHA, BETA, GAMMA, compound, scale
+
+if TYPE_CHECKING:
+    from triscale.deployment.on_device import OnDevice
 
 
 def scale_command(
@@ -32,6 +35,7 @@ def scale_command(
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
     engine: Literal["onnx", "openvino"] = "onnx",
     out: Path | None = None,
+    quiet: bool = False,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Scale a network: by three multipliers, by the compound rule, or to a budget.
@@ -64,6 +68,8 @@ def scale_command(
         which engine latency and size are measured on: onnx or openvino
     out
         write the network to this file (.json), or the module's weights (.safetensors)
+    quiet
+        show no progress of what is measured
     json
         print JSON instead of a table
     """
@@ -82,9 +88,12 @@ def scale_command(
             "scale takes either --depth/--width/--resolution, or --phi, or --to BUDGET; give one of the three."
         )
     budget = parse(to) if to is not None else None
-    measures = measures_of(budget, engine) if budget else {}
-    if budget is not None:
-        made = solve(base, budget, measures, alpha=alpha, beta=beta, gamma=gamma)
+    held: OnDevice | None = None
+    if budget is not None and any(word in MEASURED for word in budget.limits):
+        held = _on_device(base, budget, engine, (alpha, beta, gamma), quiet)
+        made = held.network
+    elif budget is not None:
+        made = solve(base, budget, alpha=alpha, beta=beta, gamma=gamma)
     elif phi is not None:
         made = compound(base, phi, alpha, beta, gamma)
     else:
@@ -92,25 +101,38 @@ def scale_command(
     if out is not None:
         write_network(made, out)
     if json:
-        print_json({"network": network_to_dict(made), **_costs(made)})
+        print_json({"network": network_to_dict(made), **_costs(made), **(held.as_json() if held else {})})
         return 0
     _print(base, made)
     if budget is not None:
-        values = measured(made, budget, measures)
+        values = held.values if held else counted(made)
         for word, share in budget.used(values).items():
             limit = quantity(word, budget.limits[word])
             print(f"{word}: {quantity(word, values[word])} of {limit} ({share:.1%})")
+    if held is not None and held.latency is not None:
+        _print_latency(held)
     print(f"written to {out}" if out else "add --out FILE.json to keep it")
     return 0
 
 
-def measures_of(budget: Budget, engine: Literal["onnx", "openvino"]) -> dict[str, Measure]:
-    """What measures latency and size for a budget that limits them; torch is loaded only then."""
-    if not any(word in MEASURED for word in budget.limits):
-        return {}
-    from triscale.deployment.trial import measures
+def _on_device(
+    base: Network, budget: Budget, engine: Literal["onnx", "openvino"], bases: tuple[float, float, float], quiet: bool
+) -> OnDevice:
+    """A network for a budget that must be measured; torch is loaded only here."""
+    from triscale.deployment.on_device import solve_on_device
+    from triscale.training.progress import choose_progress
 
-    return dict(measures(engine, budget.limits.get("latency")))
+    alpha, beta, gamma = bases
+    return solve_on_device(base, budget, engine, alpha=alpha, beta=beta, gamma=gamma, progress=choose_progress(quiet))
+
+
+def _print_latency(held: OnDevice) -> None:
+    low, high = held.spread
+    print(f"measured in a fresh process: {held.latency}; predicted {held.prediction}")
+    print(
+        f"speed of this device: {low - 1:+.0%} to {high - 1:+.0%} of its middle; "
+        f"kept free for its slow moments: {(held.slowdown or 1) - 1:.1%}"
+    )
 
 
 def _costs(net: Network) -> dict[str, int]:

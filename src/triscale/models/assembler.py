@@ -50,7 +50,7 @@ class ConvNet(Model):
         device = torch.get_default_device() if device is None else torch.device(device)
         # Layers initialise themselves as they are made; on "meta" that is free, and the weights are written once.
         with torch.device("meta"):
-            self.stem = _build_stem(network.stem, network.in_channels, network.numerics)
+            self.stem = build_stem(network.stem, network.in_channels, network.numerics)
             self.stages = _build_stages(network)
             self.head = _build_head(network)
         self._taps = {stage: stride for stride, stage in network.reductions().items()}
@@ -185,7 +185,8 @@ class ClassifierHead(nn.Module):
         return self.classifier(self.dropout(x))
 
 
-def _build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+def build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+    """The module of `stem`, reading `in_channels`."""
     conv = ConvNorm(
         in_channels, stem.channels, stem.kernel, stem.stride, act=stem.activation, bias=stem.bias, numerics=numerics
     )

@@ -128,7 +128,7 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
         return None
     if "module" in values:
         raise FileError(
-            f"{file.path}: holds the weights of a module of your own ({factory_in(values)}), not of a Network; its code "
+            f"{file.path}: holds the weights of a module of your own ({factory_in(values)}), no Network; its code "
             f"is needed: ts.load(path, module=…), or --module path/to/{factory_in(values)} where a command takes it."
         )
     try:

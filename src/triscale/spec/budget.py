@@ -11,6 +11,7 @@ from typing import Literal
 from triscale.errors import BudgetError, SpecError
 from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
 from triscale.spec.network import Network
+from triscale.spec.predicted import predict_then_measure
 from triscale.spec.scaling import ALPHA, BETA, GAMMA, scale
 
 __all__ = ["Budget", "Measure", "counted", "fit_budget", "measured", "parse", "quantity", "solve"]
@@ -42,6 +43,7 @@ def solve(
     budget: Budget,
     measures: Mapping[str, Measure] | None = None,
     *,
+    predictions: Mapping[str, Measure] | None = None,
     alpha: float = ALPHA,
     beta: float = BETA,
     gamma: float = GAMMA,
@@ -55,6 +57,8 @@ def solve(
 
     network: the baseline (phi 0); it may come out smaller or larger.
     measures: for latency (seconds) and size (bytes), where the budget limits them; asked only inside counted limits.
+    predictions: quick and rough ones of the same; where each measured limit has one, candidates are searched with them
+        and measures are asked for the few that remain. What comes back was measured either way.
     directions: what may change; ("resolution",) keeps the weights' shapes.
     largest: the largest phi tried; 0 never grows beyond the baseline.
     Returns: a Network inside every limit.
@@ -75,7 +79,7 @@ def solve(
     arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
     phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
     if len(arithmetic.limits) < len(budget.limits):
-        phis = _within_measured(space, phis, budget, measures)
+        phis = _within_measured(space, phis, budget, measures, predictions or {})
     made = space.at(phis)
     return network if made == network else replace(made, name=f"{network.name}@{_slug(budget)}")
 
@@ -200,7 +204,11 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
 
 
 def _within_measured(
-    space: _Space, limit: Phis, budget: Budget, measures: Mapping[str, Measure]
+    space: _Space,
+    limit: Phis,
+    budget: Budget,
+    measures: Mapping[str, Measure],
+    predictions: Mapping[str, Measure],
 ) -> dict[Direction, float]:
     """From the networks that no counted limit forbids, the largest whose measurements are inside."""
     known: dict[Network, float] = {}
@@ -214,6 +222,10 @@ def _within_measured(
     def capped(phi: float) -> dict[Direction, float]:
         return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
 
+    if all(word in predictions for word in budget.limits if word in MEASURED):
+        found = _predicted(space, limit, budget, predictions, share)
+        if found is not None:
+            return found if "latency" in budget.limits else _at_own_size(share, found, space, limit["resolution"])
     least, top = space.smallest(), max(limit[each] for each in space.directions)
     guess = min(top, 0.0) if top == space.largest else top
     phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
@@ -231,6 +243,38 @@ def _within_measured(
             phis["resolution"] = filled
     # Latency always knows pixels: no measurement is spent on it.
     return phis if "latency" in budget.limits else _at_own_size(share, phis, space, limit["resolution"])
+
+
+def _predicted(
+    space: _Space,
+    limit: Phis,
+    budget: Budget,
+    predictions: Mapping[str, Measure],
+    share: Callable[[Phis], float],
+) -> dict[Direction, float] | None:
+    """The same by predictions, with a measurement only where they end; None where no such end was inside."""
+
+    def capped(phis: Phis) -> dict[Direction, float]:
+        return {each: min(limit[each], phis[each]) if each in space.directions else 0.0 for each in DIRECTIONS}
+
+    def predicted(phis: Phis) -> float:
+        made = space.made(capped(phis))
+        return math.inf if made is None else max(budget.used(measured(made, budget, predictions)).values())
+
+    def largest(wanted: float) -> dict[Direction, float] | None:
+        def used(phis: Phis) -> float:
+            return predicted(phis) / wanted
+
+        least = space.start(space.smallest())
+        if used(least) > 1:
+            return None
+        phis = _furthest(used, least, space.directions, max(limit[each] for each in space.directions))
+        if "resolution" in space.directions and "latency" in budget.limits:
+            # Depth and width come in steps; pixels fill what those leave over.
+            phis = _furthest(used, phis, ("resolution",), min(limit["resolution"], phis["resolution"] + LOPSIDED[0]))
+        return capped(phis)
+
+    return predict_then_measure(largest, predicted, share)
 
 
 def _secant(
