@@ -135,7 +135,7 @@ def _model(name: str, size: Size | None, code: str | None) -> Model:
 
     path = Path(name)
     if is_reference(name) or path.suffix == ".safetensors" or (path.is_dir() and (path / "model.safetensors").exists()):
-        model = open_model(name, code, size)
+        model = open_model(name, None if is_reference(name) else code, size)
     else:
         model = untrained(resolve(name))
     if size is not None:

@@ -45,8 +45,9 @@ def open_own(path: Path, reference: str) -> PlainModel:
 
 def made_by(reference: str, size: Size | None) -> PlainModel:
     """The model as its factory makes it, with the weights that its code gave it."""
+    model = build(load_factory(reference), size or DEFAULT_SIZE).model
     print(f"triscale: note: {reference}: its weights are those that its code gives it.", file=sys.stderr)
-    return build(load_factory(reference), size or DEFAULT_SIZE).model.eval()
+    return model.eval()
 
 
 def how_scaled(model: PlainModel, factory: Factory) -> list[str]:
