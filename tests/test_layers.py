@@ -12,7 +12,19 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Read top to bottom: what stands on a line imports from the lines above it, and from its own folder.
 # `triscale` is the public API itself (src/triscale/__init__.py): only the two faces stand below it.
-ORDER = ["errors", "atomic", "spec", "models", "modules", "detection", "data", "training", "search", "deployment", "report"]
+ORDER = [
+    "errors",
+    "atomic",
+    "spec",
+    "models",
+    "modules",
+    "detection",
+    "data",
+    "training",
+    "search",
+    "deployment",
+    "report",
+]
 ORDER += ["fit", "triscale", "cli", "web", "__main__"]
 
 # Torch-free at run time: they must answer at once.

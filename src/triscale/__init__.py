@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from triscale.models.create import create_model
     from triscale.models.files import save
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
+    from triscale.modules.count import ModuleCost, module_cost
     from triscale.modules.files import load
+    from triscale.modules.report import ScalingReport, scaling_report
+    from triscale.modules.scale import scale_module
     from triscale.spec.block import Block, Squeeze
     from triscale.spec.budget import fit_budget
     from triscale.spec.card import ModelCard
@@ -33,7 +36,10 @@ _HOMES = {
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("save",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
+    "triscale.modules.count": ("ModuleCost", "module_cost"),
     "triscale.modules.files": ("load",),
+    "triscale.modules.report": ("ScalingReport", "scaling_report"),
+    "triscale.modules.scale": ("scale_module",),
     "triscale.spec.block": ("Block", "Squeeze"),
     "triscale.spec.budget": ("fit_budget",),
     "triscale.spec.card": ("ModelCard",),
@@ -53,10 +59,12 @@ __all__ = [
     "Head",
     "LoadReport",
     "ModelCard",
+    "ModuleCost",
     "Network",
     "Numerics",
     "Preprocessing",
     "Rounding",
+    "ScalingReport",
     "Squeeze",
     "Stage",
     "Stem",
@@ -69,10 +77,13 @@ __all__ = [
     "list_networks",
     "load",
     "load_weights",
+    "module_cost",
     "network",
     "read_network",
     "save",
     "scale",
+    "scale_module",
+    "scaling_report",
     "stage",
     "write_network",
 ]

@@ -53,7 +53,14 @@ class WeightsError(TriscaleError):
 
 
 class ModuleError(TriscaleError):
-    """Somebody's nn.Module that cannot be traced or scaled; the message names the operation and the module path."""
+    """Somebody's nn.Module that cannot be traced or scaled; the message names the operation and the module path.
+
+    place: the module path alone, where running it failed. reason: what was said there.
+    """
+
+    def __init__(self, message: str, place: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.place, self.reason = place, reason
 
 
 class MissingExtraError(TriscaleError):

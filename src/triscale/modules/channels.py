@@ -1,9 +1,9 @@
 """Which channels are one width: dimensions as sums of groups, and what it means that two dimensions are the same.
 
 A dimension is a sequence of parts. A part is a group of channels, each standing for `times` neighbouring elements (a
-flattened 7x7 map makes one channel 49 elements; a grouped convolution counts in groups of so many channels), or a number
-of elements that never changes. A concatenation is several parts; that two dimensions are the same binds their groups,
-cutting them where the parts of one end inside a part of the other.
+flattened 7x7 map makes one channel 49 elements; a grouped convolution counts in groups of so many channels), or a
+number of elements that never changes. A concatenation is several parts; that two dimensions are the same binds their
+groups, cutting them where the parts of one end inside a part of the other.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,13 +12,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triscale.errors import ModuleError
+from triscale.modules.flow import all_fixed
 from triscale.modules.plan import Analysis, Plan, expected
 from triscale.modules.trace import Graph, Node, Shape, located, one_line
+
+# Operations that code gives sizes or places to; a slice of the whole is an alias.
+NUMBERED = {
+    *(
+        "alias",
+        "slice",
+        "narrow",
+        "split",
+        "split_with_sizes",
+        "view",
+        "reshape",
+        "unflatten",
+        "expand",
+        "repeat",
+        "select",
+    ),
+    *("zeros", "ones", "full", "new_zeros", "new_ones", "new_full", "pad"),
+}
+Answers = list[tuple[Tensor, list[Shape]]]
 
 FURTHER = 32  # pixels that the second image size has more on each side
 
 
-def original_shapes(copied: nn.Module, example_input: Tensor) -> list[tuple[Tensor, Any]]:
+def original_shapes(copied: nn.Module, example_input: Tensor) -> Answers:
     """What the original answers to one image, to two, and to two larger ones if it takes them.
 
     copied: a copy in eval mode that may be run.
@@ -31,22 +52,22 @@ def original_shapes(copied: nn.Module, example_input: Tensor) -> list[tuple[Tens
             first = _shapes(copied(one))
         with located(copied, "runs on one image but not on two (a reshape with a fixed number of images?)"):
             second = _shapes(copied(two))
-        if [(2, *shape[1:]) for shape in first if shape[:1] == (1,)] != [s for s, f in zip(second, first) if f[:1] == (1,)]:
+        if any(one[:1] == (1,) and other != (2, *one[1:]) for one, other in zip(first, second, strict=True)):
             raise ModuleError(
-                f"{type(copied).__name__}: answers one image with shapes {first} and two with {second}; a reshape in "
-                f"it has a fixed number of images, or mixes them; use x.flatten(1) or x.shape[0] there."
+                f"{type(copied).__name__}: answers one image with {_listed(first)} and two with {_listed(second)}: a "
+                f"reshape in it has a fixed number of images; use x.flatten(1) or x.shape[0] there."
             )
         answers = [(one, first), (two, second)]
-        if example_input.dim() == 4:
-            larger = functional.interpolate(two, scale_factor=None, size=[s + FURTHER for s in two.shape[2:]])
+        if example_input.dim() == 4 and example_input.is_floating_point():
+            larger = functional.interpolate(two, size=[size + FURTHER for size in two.shape[2:]])
             try:
                 answers.append((larger, _shapes(copied(larger))))
-            except Exception:  # noqa: BLE001 - a module for one image size (a VGG without its pooling) stays one
+            except Exception:
                 return answers
     return answers
 
 
-def prove(made: nn.Module, original: nn.Module, answers: Sequence[tuple[Tensor, Any]]) -> None:
+def prove(made: nn.Module, original: nn.Module, answers: Answers) -> None:
     """Run a scaled module as its original was run, forward and once backward, and compare what comes out.
 
     made, original: copies that may be run and trained. answers: of `original_shapes`.
@@ -60,8 +81,8 @@ def prove(made: nn.Module, original: nn.Module, answers: Sequence[tuple[Tensor, 
                 found = _shapes(made(images))
             if found != shapes:
                 raise ModuleError(
-                    f"{type(made).__name__}: answers an input of {size} with {found} where the original gives "
-                    f"{shapes}; something in its code holds a number that does not scale."
+                    f"{type(made).__name__}: answers an input of {size} with {_listed(found)} where the original gives "
+                    f"{_listed(shapes)}; something in its code holds a number that does not scale."
                 )
     images = answers[1][0]
     trained = _without_gradient(original, images)
@@ -91,7 +112,7 @@ def _without_gradient(module: nn.Module, images: Tensor) -> list[str] | None:
         if not loss.requires_grad:
             return [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         loss.backward()
-    except Exception:  # noqa: BLE001 - whatever a user's code says; the caller compares with the original
+    except Exception:
         return None
     wanted = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     lost = [name for name, parameter in wanted if parameter.grad is None]
@@ -113,6 +134,26 @@ def _flat(answer: Any) -> Iterator[Tensor]:
             yield from _flat(each)
 
 
+def blamed(error: ModuleError, analysis: Analysis) -> ModuleError:
+    """An error of running a scaled module, with the nearest operation before it whose number stands in the code."""
+    inside = f"{error.place}."
+    nodes = [n for n in analysis.graph.calls if error.place and (n.path == error.place or n.path.startswith(inside))]
+    waiting, seen = deque(nodes[:1]), set(nodes[:1])
+    while waiting:
+        node = waiting.popleft()
+        if node.op in NUMBERED and not all_fixed(analysis.dims[node]):
+            operation = "slice" if node.op == "alias" else node.op
+            return ModuleError(
+                f"{node.path}: {operation} takes a number from the code that names a width, so that {error.place} "
+                f"fails at another width ({error.reason}); compute it from the input's shape."
+            )
+        for source in node.inputs():
+            if source.kind == "call" and source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return error
+
+
 def compare(graph: Graph, analysis: Analysis, plan: Plan) -> None:
     """The trace of a scaled module against its plan, operation by operation.
 
@@ -128,8 +169,8 @@ def compare(graph: Graph, analysis: Analysis, plan: Plan) -> None:
             )
         if shapes and found != shapes:
             raise ModuleError(
-                f"{node.path}: {node.op} makes {_shown(found)} where its width should be {_shown(shapes)}: an integer in "
-                f"the code names a width; compute it from the input's shape."
+                f"{node.path}: {node.op} makes {_listed(found)} where its width should be {_listed(shapes)}: an "
+                f"integer in the code names a width; compute it from the input's shape."
             )
     if len(graph.calls) != len(wanted):
         longer = (graph.calls + [pair[0] for pair in wanted])[-1]
@@ -145,7 +186,7 @@ def _results(node: Node) -> tuple[Shape, ...]:
     return (node.shape,) if all(isinstance(size, int) for size in node.shape) else tuple(node.shape)
 
 
-def _shown(shapes: tuple[Shape, ...]) -> str:
+def _listed(shapes: Sequence[Shape]) -> str:
     return " and ".join("x".join(map(str, shape)) for shape in shapes)
 
 

@@ -1,4 +1,4 @@
-"""The dimensions of every value of a traced module, in groups of channels: the rules in `rules` carried out in order."""
+"""The dimensions of every value of a traced module in groups of channels: the rules, carried out in order."""
 
 from __future__ import annotations
 

@@ -80,8 +80,7 @@ class Analysis:
         """The widths and lengths at a depth and a width."""
         widths = {each.group: each.scaled(width, step) for each in self.widths}
         lengths = tuple(
-            len(stage.units) if stage.fixed_because else round_repeats(len(stage.units), depth)
-            for stage in self.stages
+            len(stage.units) if stage.fixed_because else round_repeats(len(stage.units), depth) for stage in self.stages
         )
         return Plan(depth, width, widths, lengths)
 
@@ -181,12 +180,12 @@ def _widths(graph: Graph, dims: Mapping[Node, tuple[Dims, ...]]) -> Iterator[Wid
     found: dict[Group, Width] = {}
     for node in graph.nodes:
         if node.kind == "parameter":
-            for part in (part for dim in dims[node][0] for part in dim if part.group is not None):
-                known = found.get(part.group)
-                if known is None:
-                    found[part.group] = Width(part.group, part.times, node.key)
-                elif part.times < known.times:
-                    found[part.group] = replace(known, times=part.times)
+            for group, times in (part for dim in dims[node][0] for part in dim):
+                known = None if group is None else found.get(group)
+                if group is not None and known is None:
+                    found[group] = Width(group, times, node.key)
+                elif group is not None and known is not None and times < known.times:
+                    found[group] = replace(known, times=times)
     yield from found.values()
 
 

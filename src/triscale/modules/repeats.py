@@ -243,7 +243,7 @@ def _occurrences(run: Sequence[Child], pattern: tuple[Hashable, ...], taken: set
 
 
 def _weak(run: Sequence[Child], taken: set[str], barren: set[str]) -> Iterator[list[Unit]]:
-    """Blocks of one class in a row that hold no stage themselves: at least two layers each; one alone in its container."""
+    """Blocks of several layers, of one class in a row, that hold no stage themselves; or one alone in its container."""
     blocks: list[Child] = []
     for child in [*run, None]:
         is_block = child is not None and child.name not in taken and child.name in barren and child.weights > 1

@@ -35,7 +35,7 @@ class ScalingReport:
     """What a module became.
 
     depth, width: the multipliers, found or given. before, after: costs at batch 1. widths: every group of channels that
-    may change. stages: every run of blocks. new: names of freshly initialised tensors. notes: what a person should know.
+    may change. stages: every run of blocks. new: names of freshly initialised tensors. notes: what else to know.
     """
 
     depth: float
@@ -51,7 +51,8 @@ class ScalingReport:
         """A few lines for people."""
         old, new = self.before, self.after
         lines = [
-            f"depth x{self.depth:.4g}, width x{self.width:.4g}: {old.params / 1e6:.4g} -> {new.params / 1e6:.4g} M params, "
+            f"depth x{self.depth:.4g}, width x{self.width:.4g}: "
+            f"{old.params / 1e6:.4g} -> {new.params / 1e6:.4g} M params, "
             f"{old.macs / 1e6:.5g} -> {new.macs / 1e6:.5g} M MACs",
             f"{len(self.widths)} widths ({_pairs([(w.before, w.after) for w in self.widths])})",
         ]

@@ -1,4 +1,4 @@
-"""A copy of a module, edited to a plan: new tensors where sizes changed, new numbers on layers, blocks put in or out."""
+"""A copy of a module edited to a plan: new tensors, new numbers on layers, blocks put in or taken out."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _is_fresh(owner: nn.Module, tensor: Tensor, changed: dict[str, tuple[str, Te
 
 
 def _empty(tensor: Tensor, shape: Shape) -> Tensor:
-    """A tensor like another, of another shape: kind, type, device, layout, need of gradients and attributes are kept."""
+    """A tensor like another, of another shape; kind, type, device, layout, need of gradients, attributes are kept."""
     new = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(new.dim())
     if layout is not None and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=layout):
@@ -85,7 +85,7 @@ def _fill(owner: nn.Module, changed: dict[str, tuple[str, Tensor]]) -> None:
     before = {name: _constant(changed[name][1] if name in changed else t) for name, t in _own_tensors(owner)}
     layer = isinstance(owner, LAYERS)
     if layer:
-        owner.reset_parameters()  # ty: ignore[call-non-callable]
+        owner.reset_parameters()
     with torch.no_grad():
         for name, tensor in _own_tensors(owner):
             constant = before[name]
@@ -143,7 +143,7 @@ def _renumber(layer: nn.Module, node: Node, analysis: Analysis, plan: Plan) -> N
             layer.out_features = analysis.shape(node, plan)[-1]
         case _NormBase(), "batch_norm" | "instance_norm":
             layer.num_features = analysis.shape(node, plan)[1]
-        case (nn.LayerNorm() | nn.RMSNorm()), "layer_norm" | "rms_norm":
+        case ((nn.LayerNorm() | nn.RMSNorm()), "layer_norm" | "rms_norm"):
             layer.normalized_shape = analysis.shape(node, plan)[-len(layer.normalized_shape) :]
         case nn.GroupNorm(), "group_norm":
             channels = analysis.shape(node, plan)[1]

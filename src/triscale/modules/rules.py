@@ -9,33 +9,41 @@ from triscale.modules.rules_shape import SHAPE_RULES
 from triscale.modules.trace import Node
 
 # One tensor in, one out, element by element or in place of a view: widths pass through.
-UNARY = """
-relu relu6 hardtanh hardswish hardsigmoid silu gelu sigmoid tanh elu celu selu leaky_relu mish softplus softsign
-log_sigmoid threshold rrelu hardshrink softshrink dropout feature_dropout alpha_dropout native_dropout clone contiguous
-detach alias to _to_copy type_as neg abs exp expm1 log log1p sqrt rsqrt square reciprocal sign floor ceil round erf sin
-cos clamp clamp_min clamp_max nan_to_num softmax _softmax log_softmax _log_softmax cumsum lift_fresh_copy lift_fresh
-zeros_like ones_like rand_like randn_like full_like empty_like logical_not bitwise_not isnan isfinite bernoulli
-triu tril fill zero
-""".split()
+UNARY = (
+    "relu", "relu6", "hardtanh", "hardswish", "hardsigmoid", "silu", "gelu", "sigmoid", "tanh", "elu", "celu",
+    "selu", "leaky_relu", "mish", "softplus", "softsign", "log_sigmoid", "threshold", "rrelu", "hardshrink",
+    "softshrink", "dropout", "feature_dropout", "alpha_dropout", "clone", "contiguous",
+    "detach", "alias", "to", "_to_copy", "type_as", "neg", "abs", "exp", "expm1", "log", "log1p", "sqrt",
+    "rsqrt", "square", "reciprocal", "sign", "floor", "ceil", "round", "erf", "sin", "cos", "clamp",
+    "clamp_min", "clamp_max", "nan_to_num", "softmax", "_softmax", "log_softmax", "_log_softmax", "cumsum",
+    "lift_fresh_copy", "lift_fresh", "zeros_like", "ones_like", "rand_like", "randn_like", "full_like",
+    "empty_like", "logical_not", "bitwise_not", "isnan", "isfinite", "bernoulli", "fill",
+    "zero",
+)  # fmt: skip
 
 # Several tensors, element by element, with broadcasting.
-ELEMENTWISE = """
-add sub rsub mul div true_divide floor_divide remainder pow maximum minimum where addcmul addcdiv lerp atan2 eq ne lt le gt
-ge logical_and logical_or bitwise_and bitwise_or masked_fill xlogy __and__ __or__
-""".split()
+ELEMENTWISE = (
+    "add", "sub", "rsub", "mul", "div", "true_divide", "floor_divide", "remainder", "pow", "maximum", "minimum",
+    "where", "addcmul", "addcdiv", "lerp", "atan2", "eq", "ne", "lt", "le", "gt", "ge", "logical_and",
+    "logical_or", "bitwise_and", "bitwise_or", "masked_fill", "xlogy", "__and__", "__or__",
+)  # fmt: skip
 
 # Batch and channels pass through, what follows are pixels: operation -> how many dimensions of pixels.
 POOLS = {
     **dict.fromkeys(("avg_pool1d", "max_pool1d", "adaptive_avg_pool1d", "upsample_nearest1d", "upsample_linear1d"), 1),
-    **dict.fromkeys(("avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "upsample_nearest2d", "upsample_bilinear2d"), 2),
-    **dict.fromkeys(("upsample_bicubic2d", "_upsample_nearest_exact2d", "_upsample_bilinear2d_aa", "im2col"), 2),
+    **dict.fromkeys(
+        ("avg_pool2d", "max_pool2d", "adaptive_avg_pool2d", "upsample_nearest2d", "upsample_bilinear2d"), 2
+    ),
+    **dict.fromkeys(("upsample_bicubic2d", "_upsample_nearest_exact2d", "_upsample_bilinear2d_aa"), 2),
     **dict.fromkeys(("reflection_pad2d", "replication_pad2d", "max_pool2d_with_indices", "adaptive_max_pool2d"), 2),
     **dict.fromkeys(("avg_pool3d", "max_pool3d", "adaptive_avg_pool3d", "upsample_nearest3d"), 3),
 }
-del POOLS["im2col"]  # it multiplies channels by the window, which no other rule here undoes
 
 # Made from sizes alone: whatever they meet decides what they are.
-FACTORIES = "zeros ones full empty new_zeros new_ones new_full new_empty arange rand randn linspace scalar_tensor".split()
+FACTORIES = (
+    "zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty", "arange", "rand",
+    "randn", "linspace", "scalar_tensor",
+)  # fmt: skip
 
 
 def refuse(node: Node, why: str) -> ModuleError:
@@ -44,8 +52,7 @@ def refuse(node: Node, why: str) -> ModuleError:
 
 
 def _unary(known: Flow, node: Node) -> Values:
-    (first, *_) = (source for source in node.inputs())
-    return known.dims[first]
+    return known.dims[node.inputs()[0]]
 
 
 def _elementwise(known: Flow, node: Node) -> Values:
@@ -135,9 +142,13 @@ def _matmul(known: Flow, node: Node) -> Values:
     if len(first) < 2 or len(second) < 2:
         raise refuse(node, "of a vector has no rule; write it as a linear layer")
     unify(first[-1], second[-2])
-    return (*broadcast(first[:-2], second[:-2]), first[-2], second[-1]) if max(len(first), len(second)) > 2 else (
-        first[0],
-        second[1],
+    return (
+        (*broadcast(first[:-2], second[:-2]), first[-2], second[-1])
+        if max(len(first), len(second)) > 2
+        else (
+            first[0],
+            second[1],
+        )
     )
 
 

@@ -152,9 +152,7 @@ def _expand(known: Flow, node: Node) -> Values:
         return tuple(_met(dim, each) for dim, each in zip([fixed(1)] * missing + list(dims), other, strict=True))
     missing = len(node.shape) - len(dims)
     padded = [fixed(1)] * missing + list(dims)
-    return tuple(
-        dim if size_of(dim) == size else fresh(size) for dim, size in zip(padded, node.shape, strict=True)
-    )
+    return tuple(dim if size_of(dim) == size else fresh(size) for dim, size in zip(padded, node.shape, strict=True))
 
 
 def _met(dim: Dim, other: Dim) -> Dim:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -10,13 +9,16 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from triscale.errors import ModuleError
-from triscale.modules.check import compare, copied_for_proof, original_shapes, prove
+from triscale.errors import BudgetError, ModuleError
+from triscale.modules.check import Answers, blamed, compare, copied_for_proof, original_shapes, prove
 from triscale.modules.count import BYTES, ModuleCost, graph_cost
 from triscale.modules.plan import Analysis, Plan, analyse
+from triscale.modules.recognise import recognised
 from triscale.modules.report import ATTRIBUTE, ScaledStage, ScaledWidth, ScalingReport, scaling_report
 from triscale.modules.resize import resized
+from triscale.modules.solve import over, solve
 from triscale.modules.trace import analysis_copy, trace_copy
+from triscale.spec.limits import Budget, parse
 
 __all__ = ["scale_module", "scaling_report"]
 
@@ -33,51 +35,99 @@ def scale_module(
     measures: Measures | None = None,
     recognise: bool = True,
 ) -> nn.Module:
-    """A new module like `module`, deeper and wider, or at a budget; freshly initialised where sizes changed.
+    """A new module like `module`, deeper and wider, or at a budget. `module` itself is left as it was.
+
+    Widths: every group of channels that are tied to each other becomes round(width x channels), in steps of 8 where the
+    channels divide by 8, else of their largest power of two, of the width of its groups where a convolution has groups.
+    Inputs and outputs (classes) keep their channels. Depth: every run of blocks becomes ceil(depth x length), by
+    repeating its last block or dropping its last ones. Tensors whose size changed and the blocks that were added are
+    freshly initialised (`scaling_report` names them); all else is kept: flags, hooks, tied weights, types, devices.
+    Before it is returned the module has run forward on one image, two, and two of another size, and backward once.
+
+    example_input: (B, channels, H, W), or whatever the module reads as its one argument.
+    depth, width: multipliers. to: instead, a budget such as "macs<=2G, params<=8M": depth and width grow together as in
+        compound scaling until a limit is reached; widths then fall to steps of 4 and 2 where that is needed.
+    measures: "latency" (seconds) and "size" (bytes) of a module, where the budget limits them.
+    recognise: a module that is a published network goes through its `Network`, and comes back as ours.
+    Returns: a new nn.Module.
+    Raises: ModuleError in one line that names operation and module path, for what cannot be scaled; BudgetError.
+    Source: EfficientNet, https://arxiv.org/abs/1905.11946, section 3.
     """
-    _check(example_input, depth, width)
+    budget = _checked(example_input, depth, width, to)
     copied = analysis_copy(module)
     copied.eval()
     with torch.random.fork_rng(devices=[]):
         answers = original_shapes(copied, example_input)
-        analysis = analyse(copied, example_input, depth != 1.0 or to is not None)
-    if analysis.graph.unused:
-        unused = analysis.graph.unused
+        known = recognised(module, example_input) if recognise else None
+    if known is not None:
+        return known.scaled(depth, width, budget, measures, answers)
+    with torch.random.fork_rng(devices=[]):
+        analysis = analyse(copied, example_input, depth != 1.0 or budget is not None)
+    _require_all_read(analysis)
+    if budget is None:
+        return _made(module, example_input, analysis, analysis.plan(depth, width), answers)
+    measured = {word: _of_plan(measure, module, analysis) for word, measure in (measures or {}).items()}
+    plan = solve(analysis, budget, measured, type(module).__name__)
+    made = _made(module, example_input, analysis, plan, answers)
+    report = scaling_report(made)
+    assert report is not None and not over(budget, report.after)
+    return made
+
+
+def _of_plan(measure: Callable[[nn.Module], float], module: nn.Module, analysis: Analysis) -> Callable[[Plan], float]:
+    """A measure of modules as one of plans."""
+
+    def measured(plan: Plan) -> float:
+        _fits_memory(analysis.cost(plan, memory=False))
+        return measure(resized(copied_for_proof(module), analysis, plan)[0])
+
+    return measured
+
+
+def _require_all_read(analysis: Analysis) -> None:
+    unused = analysis.graph.unused
+    if unused:
+        others = f" (and {len(unused) - 1} others)" if len(unused) > 1 else ""
         raise ModuleError(
-            f"{unused[0]}: the traced path never uses this parameter{_others(len(unused) - 1)}, so nothing tells how it "
-            f"should scale; remove it, or scale the part of the module that runs in eval mode."
+            f"{unused[0]}: the traced path never uses this parameter{others}, so nothing tells how it should scale; "
+            f"remove it, or scale the part of the module that runs in eval mode."
         )
-    plan = analysis.plan(depth, width)
-    return _made(module, example_input, analysis, plan, answers)
 
 
-def _others(count: int) -> str:
-    return f" (and {count} others)" if count else ""
-
-
-def _check(example_input: Tensor, depth: float, width: float) -> None:
+def _checked(example_input: Tensor, depth: float, width: float, to: str | None) -> Budget | None:
+    """The budget, once everything that was given is sound."""
     if not isinstance(example_input, Tensor) or example_input.dim() < 2 or example_input.numel() == 0:
         found = tuple(example_input.shape) if isinstance(example_input, Tensor) else type(example_input).__name__
         raise ModuleError(f"example_input must be a tensor with a batch dimension, (B, channels, H, W), got {found}.")
     for name, value in (("depth", depth), ("width", width)):
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ModuleError(f"{name} must be a finite number above 0, got {value!r}.")
+    if to is None:
+        return None
+    if (depth, width) != (1.0, 1.0):
+        raise BudgetError(f"a budget finds depth and width itself: give depth={depth:g}, width={width:g} or to={to!r}.")
+    return parse(to)
 
 
-def _made(module: nn.Module, example_input: Tensor, analysis: Analysis, plan: Plan, answers) -> nn.Module:
+def _made(module: nn.Module, example_input: Tensor, analysis: Analysis, plan: Plan, answers: Answers) -> nn.Module:
     _fits_memory(analysis.cost(plan, memory=False))
     made, new = resized(copied_for_proof(module), analysis, plan)
     with torch.random.fork_rng(devices=[]):
-        graph = trace_copy(copied_for_proof(made), example_input)
-        compare(graph, analysis, plan)
-        prove(copied_for_proof(made), copied_for_proof(module), answers)
+        try:
+            graph = trace_copy(copied_for_proof(made), example_input)
+            compare(graph, analysis, plan)
+            prove(copied_for_proof(made), copied_for_proof(module), answers)
+        except ModuleError as error:
+            raise blamed(error, analysis) from None
     after = graph_cost(graph, sum(parameter.numel() for parameter in made.parameters()))
     before = analysis.cost(analysis.plan())
     made.__dict__[ATTRIBUTE] = _report(analysis, plan, before, after, new)
     return made
 
 
-def _report(analysis: Analysis, plan: Plan, before: ModuleCost, after: ModuleCost, new: tuple[str, ...]) -> ScalingReport:
+def _report(
+    analysis: Analysis, plan: Plan, before: ModuleCost, after: ModuleCost, new: tuple[str, ...]
+) -> ScalingReport:
     widths = [ScaledWidth(w.where, w.channels, plan.widths[w.group] * w.times) for w in analysis.widths]
     stages = [
         ScaledStage(stage.name, len(stage.units), length, stage.fixed_because)

@@ -9,7 +9,7 @@ import copy
 import logging
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -111,7 +111,7 @@ def analysis_copy(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def located(module: nn.Module, what: str) -> Iterator[None]:
+def located(module: nn.Module, what: str) -> Generator[None]:
     """Errors of running `module` become one ModuleError that names the innermost module that was running.
 
     module: a copy; hooks are put on it and taken off.
@@ -132,7 +132,7 @@ def located(module: nn.Module, what: str) -> Iterator[None]:
     except Exception as error:  # whatever PyTorch or the user's code says
         names = [name for name in stack if name]
         where = names[-1] if names else type(module).__name__
-        raise ModuleError(f"{where}: {what}: {_reason(error)}") from None
+        raise ModuleError(f"{where}: {what}: {_reason(error)}.", names[-1] if names else "", _reason(error)) from None
     finally:
         for handle in handles:
             handle.remove()
@@ -150,13 +150,13 @@ def _reason(error: BaseException) -> str:
     if "data-dependent" in text or "DataDependent" in type(error).__name__:
         return (
             "its control flow depends on the values of tensors, so that no one path through it stands for all; only "
-            "modules whose path is the same for every input can be scaled."
+            "modules whose path is the same for every input can be scaled"
         )
-    return f"{one_line(error)}."
+    return one_line(error)
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def _silent() -> Generator[None]:
     """Without the log lines with which torch.export accompanies an error that becomes one of ours."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
@@ -195,12 +195,21 @@ def _node(each: fx.Node, made: Mapping[fx.Node, Node], sources: Mapping[str, tup
     if each.op == "placeholder":
         kind, key = sources.get(each.name, ("input", each.name))
         return Node(kind, "", {}, shape, key=key)
-    arguments = {name: fx.map_arg(value, lambda n: made[n]) for name, value in _arguments(each).items()}
+    arguments = {name: _with_nodes(value, made) for name, value in _arguments(each).items()}
     if each.op == "output":
         return Node("output", "output", arguments, None)
     stack = each.meta.get("nn_module_stack") or {}
     calls = tuple((key, str(value[0])) for key, value in stack.items())
     return Node("call", _operation(each), arguments, shape, calls)
+
+
+def _with_nodes(value: Any, made: Mapping[fx.Node, Node]) -> Any:
+    """An argument with our nodes in the place of torch's."""
+    if isinstance(value, fx.Node):
+        return made[value]
+    if isinstance(value, list | tuple):
+        return [_with_nodes(each, made) for each in value]
+    return {key: _with_nodes(each, made) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _arguments(each: fx.Node) -> dict[str, Any]:

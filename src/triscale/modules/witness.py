@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import torch
@@ -35,14 +35,14 @@ def iterated(copied: nn.Module, image: Tensor, found: dict[str, list[list[Child]
     places = [(path, number) for path, runs in found.items() for number in range(len(runs))]
     try:
         return _called(copied, image, found, places)
-    except Exception:  # noqa: BLE001 - one container counts or names its children: then each is asked alone
+    except Exception:
         return {place for place in places if _alone(copied, image, found, place)}
 
 
 def _alone(copied: nn.Module, image: Tensor, found: dict[str, list[list[Child]]], place: Place) -> bool:
     try:
         return bool(_called(copied, image, found, [place]))
-    except Exception:  # noqa: BLE001 - whatever its code says to a child that it did not expect: it is not iterated
+    except Exception:
         return False
 
 
@@ -61,7 +61,7 @@ def _called(
 
 
 @contextmanager
-def _restored(modules: Iterable[nn.Module]) -> Iterator[None]:
+def _restored(modules: Iterable[nn.Module]) -> Generator[None]:
     saved = [(module, list(module._modules.items())) for module in modules]
     try:
         yield
