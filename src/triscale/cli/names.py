@@ -48,7 +48,10 @@ def network_in_weights(path: Path) -> Network:
     """The network that a model file carries in its header, read without its tensors."""
     document = _description(path)
     if "module" in document:
-        raise FileError(f"{path}: holds the weights of a module of your own, not of a Network: {TAKES_MODULES}.")
+        raise FileError(
+            f"{path}: holds the weights of a module of your own, not of a Network; to train on, name its code, and the "
+            f"file after --weights; export, bench, eval and predict take it with --module."
+        )
     return network_from_dict(document.get("network"))
 
 

@@ -135,7 +135,7 @@ def users_code(path: Path, doing: str) -> Generator[None]:
         raise
     except Exception as error:
         where = _place(error, path)
-        said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())[:300]
+        said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())[:300].rstrip(".")
         raise SpecError(f"{where}: {doing} raised {type(error).__name__}{': ' if said else ''}{said}.") from error
     finally:
         with contextlib.suppress(ValueError):
