@@ -121,7 +121,7 @@ def test_a_module_with_the_weights_of_its_code_is_exported(place, tmp_path):
 
 def test_a_module_is_timed_on_this_device_with_the_weights_of_a_run_or_of_its_code(place, trained):
     code = f"{place / 'nets.py'}:plain"
-    options = ("--module", code, "--engine", "torch", "--size", "32", "--quiet", "--json")
+    options = ("--module", code, "--engine", "torch", "--size", "32", "--threads", "1", "--quiet", "--json")
     done = triscale("bench", trained[0], code, *options)
     assert done.code == 0
     rows = [(Path(row["model"]).name, row["engine"], row["runs"]) for row in json.loads(done.out)]
