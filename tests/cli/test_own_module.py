@@ -192,7 +192,7 @@ LINE = NETS[: NETS.index("[][3]")].count("\n") + 1
         (("train", "nets.py:text", "photos"), "nets.py: text returned a str; expected factory("),
         (
             ("train", "nets.py:Maps", "photos", "--size", "32"),
-            "answers 2 images of 32 x 32 pixels with shape (2, 4, 32",
+            "answers images of shape (2, 3, 32, 32) with shape (2, 4",
         ),
         (("train", "nets.py:plain", "photos", "--weights", "pretrained"), "installed packages have no weights for it"),
         (("train", "nets.py:plain", "photos", "--weights", "no.pth"), "no.pth: no such file"),
@@ -205,6 +205,8 @@ LINE = NETS[: NETS.index("[][3]")].count("\n") + 1
         (("train", "nets.py:width_only", "photos", "--depth", "2", "--size", "32"), "takes no depth; add the argument"),
         (("scale", "nets.py:HardCoded", "--width", "2", "--size", "32"), "reshape"),
         (("scale", "nets.py:plain"), "scale takes --depth and --width, or --to BUDGET, for nets.py:plain"),
+        (("scale", "nets.py:plain", "--to", ""), "budget '': it is empty; write limits as"),
+        (("scale", "none.py:plain", "--to", "mac<=1M"), "unknown word 'mac'; did you mean 'macs'?"),
         (("scale", "nets.py:plain", "--phi", "1"), "--phi is for networks; a module of your own takes --depth"),
         (("scale", "nets.py:plain", "--width", "2", "--out", "net.json"), "got 'net.json'; end it in .safetensors"),
         (("scale", "nets.py:plain", "--to", "latency<=2ms"), "latency belongs to an exported file"),

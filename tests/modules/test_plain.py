@@ -83,16 +83,23 @@ def test_a_step_is_rehearsed_on_a_copy_and_finds_the_memory_layout(code):
     [
         (
             nn.Conv2d(3, 4, 3),
-            r"net: answers 2 images of 32 x 32 pixels with shape \(2, 4, 30, 30\); expected logits of",
+            r"net: answers images of shape \(2, 3, 32, 32\) with shape \(2, 4, 30, 30\); expected logits",
         ),
         (nn.Flatten(), "net: has no parameters, so there is nothing to train"),
         (nn.Linear(7, 4), r"nets.py: nets.py:net raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
         (nn.LSTM(32, 4), "net raised .*"),
+        (nn.Sequential(nn.Unflatten(0, (2, 1)), nn.Flatten(), nn.Linear(3072, 2)), "net raised RuntimeError: .*"),
     ],
 )
 def test_what_does_not_answer_images_with_logits_is_refused(code, module, said):
     with pytest.raises(SpecError, match=said):
         build(_returning(load_factory(f"{code}:plain"), module), SIZE)
+
+
+def test_an_error_of_ours_is_not_told_as_one_of_the_users(code, monkeypatch):
+    monkeypatch.setattr("triscale.modules.plain._checked", lambda answer: answer)
+    with pytest.raises(TypeError, match="takes 1 positional argument but 3 were given"):
+        made(code, "plain")
 
 
 def test_a_file_holds_the_users_own_names_and_no_code(written):

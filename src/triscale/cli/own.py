@@ -13,7 +13,7 @@ from pathlib import Path
 from triscale.errors import FileError, SpecError
 from triscale.models.tensors import read_tensors
 from triscale.models.weights import own_values
-from triscale.modules.build import Built, build, with_classes
+from triscale.modules.build import Built, build, counted_budget, with_classes
 from triscale.modules.factory import Factory, load_factory, users_code
 from triscale.modules.files import changed_sources, load, put
 from triscale.modules.plain import PlainModel, Scaling, rehearse
@@ -62,7 +62,9 @@ def how_scaled(model: PlainModel, factory: Factory) -> list[str]:
 
 
 def scaling_of(depth: float | None, width: float | None, to: str | None) -> Scaling:
-    """The options of a command line. Raises: SpecError when they contradict each other."""
+    """The options of a command line. Raises: BudgetError or SpecError for what cannot be, before any code is run."""
+    if to is not None:
+        counted_budget(to)
     return Scaling(1.0 if depth is None else depth, 1.0 if width is None else width, to or "")
 
 

@@ -166,7 +166,7 @@ def factory_in(values: dict[str, Any]) -> str:
     """The name of the code that made a user's own module, as its file of weights has it."""
     described = values["module"]
     named = described.get("factory") if isinstance(described, dict) else None
-    return named if isinstance(named, str) and named else "my.py:factory"
+    return named[:80] if isinstance(named, str) and named else "my.py:factory"
 
 
 def find_naming(model: ConvNet, tensors: Mapping[str, Tensor], where: str) -> Naming:

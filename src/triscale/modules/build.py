@@ -125,10 +125,9 @@ class _Maker:
         return largest_inside(self.counts, counted_budget(scaling.budget), directions, self.factory.reference)
 
     def traced(self, module: nn.Module, scaling: Scaling) -> nn.Module:
-        to = scaling.budget or None
-        if to is not None:
-            counted_budget(to)
-        return scale_module(module, self.example(module), scaling.depth, scaling.width, to)
+        if scaling.budget:
+            counted_budget(scaling.budget)
+        return scale_module(module, self.example(module), scaling.depth, scaling.width, scaling.budget or None)
 
 
 def counted_budget(text: str) -> Budget:

@@ -30,6 +30,7 @@ MULTIPLIERS = ("depth", "width")
 KEYWORDS = (*MULTIPLIERS, "num_classes", "in_channels")
 IMAGENET = {"num_classes": 1000, "in_channels": 3}
 EXPECTED = "expected factory(depth=1.0, width=1.0, num_classes=…) -> torch.nn.Module, or factory()"
+PACKAGE = Path(__file__).parents[1]
 MARK = "__triscale_folder__"  # in modules that were imported for a factory
 
 
@@ -135,6 +136,8 @@ def users_code(path: Path, doing: str) -> Generator[None]:
         raise
     except Exception as error:
         where = _place(error, path)
+        if where is None:
+            raise
         said = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())[:300].rstrip(".")
         raise SpecError(f"{where}: {doing} raised {type(error).__name__}{': ' if said else ''}{said}.") from error
     finally:
@@ -145,13 +148,16 @@ def users_code(path: Path, doing: str) -> Generator[None]:
                 setattr(sys.modules[name], MARK, folder)
 
 
-def _place(error: Exception, path: Path) -> str:
-    """FILE:LINE of the deepest line of the user's own files that led to an error."""
+def _place(error: Exception, path: Path) -> str | None:
+    """FILE:LINE of the deepest line of the user's own files that led to an error; None where it is an error of ours."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{shown(Path(error.filename))}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [each for each in frames if Path(each.filename).parent == path.parent]
-    return f"{shown(Path(own[-1].filename))}:{own[-1].lineno}" if own else shown(path)
+    if own:
+        return f"{shown(Path(own[-1].filename))}:{own[-1].lineno}"
+    deepest = Path(frames[-1].filename)
+    return None if deepest.is_relative_to(PACKAGE) and deepest != Path(__file__) else shown(path)
 
 
 def shown(path: Path) -> str:

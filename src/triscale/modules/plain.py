@@ -129,12 +129,14 @@ def example(module: nn.Module, channels: int, size: Size, batch: int = 2) -> Ten
 def answers_for(module: nn.Module, images: Tensor, name: str) -> int:
     """Logits of an image, in evaluation mode; the module is left as it was.
 
-    Raises: SpecError when it does not answer with (B, outputs).
+    It must answer for all images and for the first alone: evaluation ends with whatever is left over.
+    Raises: SpecError when it does not answer with (B, outputs), and whatever the user's code raises.
     """
     trial = copy.deepcopy(module).eval()
     with torch.no_grad():
-        answer = trial(images)
-    return _checked(answer, images, name)
+        outputs = _checked(trial(images), images, name)
+        _checked(trial(images[:1]), images[:1], name)
+    return outputs
 
 
 def rehearse(model: PlainModel) -> None:
@@ -167,7 +169,7 @@ def _checked(answer: object, images: Tensor, name: str) -> int:
     found = f"a {type(answer).__name__}" if not isinstance(answer, Tensor) else f"shape {tuple(answer.shape)}"
     if not isinstance(answer, Tensor) or answer.ndim != 2 or len(answer) != len(images):
         raise SpecError(
-            f"{name}: answers {len(images)} images of {images.shape[-2]} x {images.shape[-1]} pixels with {found}; "
-            f"expected logits of shape ({len(images)}, classes)."
+            f"{name}: answers images of shape {tuple(images.shape)} with {found}; expected logits of shape "
+            f"({len(images)}, classes)."
         )
     return answer.shape[1]
