@@ -22,11 +22,11 @@ from pathlib import Path
 
 from triscale.deployment.drift import Moment, spread
 from triscale.deployment.engine import available_cores
-from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, device_name, measure_fresh
+from triscale.deployment.export import ExportEngine
+from triscale.deployment.latency import Latency
 from triscale.deployment.on_device import OnDevice, solve_on_device
 from triscale.deployment.table import LatencyTable
-from triscale.deployment.untrained import untrained
+from triscale.deployment.trial import measure_untrained
 from triscale.errors import BudgetError
 from triscale.spec import families
 from triscale.spec.budget import Budget, solve
@@ -55,18 +55,11 @@ class Row:
         return self.again.upper_quartile_ms / self.limit if self.again else math.nan
 
 
-def measured_fresh(network: Network, engine: ExportEngine, threads: int) -> Latency:
-    """The network, exported and timed in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = export(untrained(network), Path(folder) / f"network{SUFFIXES[engine]}", engine).path
-        return measure_fresh(path, threads)
-
-
 def limits(network: Network, engine: ExportEngine, threads: int, count: int, seed: int) -> list[float]:
     """`count` limits in milliseconds between the fastest and the slowest network."""
     macs = cost(network).macs
     ends = [solve(network, Budget({"macs": share * macs})) for share in (SMALLEST, LARGEST)]
-    low, high = (measured_fresh(each, engine, threads).upper_quartile_ms for each in ends)
+    low, high = (measure_untrained(each, engine, threads).upper_quartile_ms for each in ends)
     print(f"{network.name}: {low:.2f} ms with 1/8 of its MACs, {high:.2f} ms with 8 times as many", flush=True)
     draw = random.Random(seed)
     return [math.exp(draw.uniform(math.log(low), math.log(high))) for _ in range(count)]
@@ -80,7 +73,7 @@ def solved(network: Network, limit: float, table: LatencyTable, cache: Path) -> 
     except BudgetError as error:
         return Row(limit, None, None, None, time.perf_counter() - start, str(error))
     seconds = time.perf_counter() - start
-    moment, again = table.clock(), measured_fresh(found.network, table.engine, table.threads)
+    moment, again = table.clock(), measure_untrained(found.network, table.engine, table.threads)
     return Row(limit, found, again, moment, seconds)
 
 
@@ -105,7 +98,9 @@ def closing(rows: list[Row], table: LatencyTable, took: float) -> tuple[str, boo
     used = statistics.mean(row.used for row in held)
     off = [abs(row.found.prediction.sum_ms / row.found.latency.median_ms - 1) for row in held if row.found]
     low, high = spread([*table.moments, *(row.moment for row in held if row.moment)])
-    apart = statistics.median((max(m) - min(m)) / statistics.median(m) for m in (row.again.measurements for row in held))
+    apart = statistics.median(
+        (max(m) - min(m)) / statistics.median(m) for m in (row.again.measurements for row in held)
+    )
     ok = inside >= math.floor(LEAST_INSIDE * len(held)) and near == len(held) and used >= LEAST_USED
     told = (
         f"{inside} of {len(held)} inside, {near} inside 1.05 x, {used:.1%} used on average, {len(rows) - len(held)} "

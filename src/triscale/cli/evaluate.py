@@ -28,7 +28,7 @@ def evaluate_command(
     Parameters
     ----------
     model
-        a run's folder, a model file, an exported file (.onnx, .xml), or a name with installed weights
+        a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     data
         an image folder or a CSV
     split

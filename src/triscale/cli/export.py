@@ -29,7 +29,7 @@ def export_command(
     Parameters
     ----------
     model
-        a run's folder, a model file (.safetensors), a name with installed weights, or your own code as
+        a run's folder, a model file (.safetensors), hf://OWNER/REPO, a name with installed weights, or your own code as
         file.py:factory, with the weights that it gives its module
     out
         ends in .onnx (ONNX Runtime) or .xml (OpenVINO, with its .bin beside it)

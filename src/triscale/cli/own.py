@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from triscale.errors import FileError, SpecError
+from triscale.models.hub.place import is_place
 from triscale.models.tensors import read_tensors
 from triscale.models.weights import own_values
 from triscale.modules.build import Built, build, counted_budget, with_classes
@@ -24,12 +25,12 @@ from triscale.spec.network import Size
 DEFAULT_SIZE = (224, 224)
 
 
-def open_own(path: Path, reference: str) -> PlainModel:
+def open_own(path: str | Path, reference: str) -> PlainModel:
     """The model in a file of weights, with the code that the user names.
 
     Raises: FileError or SpecError when one of the two cannot be read; WeightsError when they do not fit each other.
     """
-    if path.suffix in (".onnx", ".xml"):
+    if Path(path).suffix in (".onnx", ".xml"):
         raise FileError(f"{path}: is an exported file and needs no code; leave out --module.")
     factory = load_factory(reference)
     model = load(path, factory)
@@ -75,8 +76,8 @@ class OwnSubject:
     """
 
     def __init__(self, reference: str, size: Size | None, scaling: Scaling, weights: str | None) -> None:
-        if weights == "pretrained":
-            raise SpecError(f"{reference}: installed packages have no weights for it; give --weights a file.")
+        if weights == "pretrained" or is_place(weights):
+            raise SpecError(f"{reference}: nobody published weights for it; give --weights a file.")
         self.factory: Factory = load_factory(reference)
         self.size, self.scaling = size, scaling
         self.weights = None if weights is None else Path(weights)
@@ -91,8 +92,14 @@ class OwnSubject:
                 "width": scaling.width,
                 "to": scaling.budget,
                 "size": None if size is None else list(size),
-            }
+            },
+            "weights": "" if self.weights is None else str(self.weights.resolve()),
         }
+
+    @property
+    def starts_trained(self) -> bool:
+        """With a file of weights; what its code loads by itself nobody else can tell."""
+        return self.weights is not None
 
     def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> PlainModel:
         """The model with its first weights and `classes` outputs, proven to do a step of training.

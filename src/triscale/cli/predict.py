@@ -30,7 +30,7 @@ def predict(
     Parameters
     ----------
     model
-        a run's folder, a model file, an exported file (.onnx, .xml), or a name with installed weights
+        a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     images
         files, folders and globs
     top

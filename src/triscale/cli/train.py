@@ -18,6 +18,7 @@ from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
+    from triscale.training.result import TrainResult
 
 
 def train(
@@ -26,6 +27,7 @@ def train(
     *,
     out: Path | None = None,
     weights: str | None = None,
+    grow_from: str | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     epochs: int | None = None,
@@ -47,13 +49,17 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
+        a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
+        your own code as file.py:factory
     data
         an image folder or a CSV
     out
         the run's folder; runs/DATA-NAME by default
     weights
-        "pretrained" for those that an installed package carries, or a file; fresh ones by default
+        "pretrained" for those that an installed package carries, a file, or hf://OWNER/REPO; fresh ones by default
+    grow_from
+        begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
+        a name with pretrained weights
     recipe
         finetune, small-data or quick; by default finetune with weights, else small-data
     config
@@ -81,7 +87,7 @@ def train(
     json
         print the figures as JSON at the end
     """
-    subject = subject_of(name, weights, pixels, depth, width, to)
+    subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
     folder = run_folder(out, data, subject.name)
     import torch
 
@@ -92,7 +98,7 @@ def train(
     from triscale.training.run import RunFolder
 
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _changed(_recipe(recipe, config, weights), given, mirror=not no_mirror)
+    chosen = _changed(_recipe(recipe, config, subject.starts_trained), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
@@ -100,7 +106,6 @@ def train(
     arguments = {
         **subject.arguments,
         "data": str(data.resolve()),
-        "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -114,11 +119,15 @@ def train(
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                shown, split = result.evaluation, "test" if result.test is not None else "validation"
-                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+                _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _print_result(result: TrainResult, folder: Path) -> None:
+    shown, split = result.evaluation, "test" if result.test is not None else "validation"
+    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:
@@ -131,13 +140,13 @@ def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) ->
     return recipe
 
 
-def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
-    """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
+def _recipe(name: str | None, config: Path | None, trained: bool) -> Recipe:
+    """The named recipe, the one of an earlier run's config.toml, or the usual one for trained or fresh weights."""
     from triscale.training.config import read_config
     from triscale.training.recipe import Recipe, recipe
 
     if config is None:
-        return recipe(name or ("finetune" if weights else "small-data"))
+        return recipe(name or ("finetune" if trained else "small-data"))
     if name is not None:
         raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
     table = read_config(config).get("recipe")

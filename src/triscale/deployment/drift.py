@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,8 +18,9 @@ from triscale.deployment.engine import graph_runner
 from triscale.deployment.export import ExportEngine
 from triscale.deployment.latency import median_ms
 from triscale.spec import families
+from triscale.spec.network import as_size
 
-REFERENCE = "efficientnet_lite0"
+REFERENCE, PIXELS = "efficientnet_lite0", 160
 RUNS, WARM_UP = 30, 3
 SLOW = 0.9  # share of all moments that a limit is held against
 RECENT = 900.0  # seconds for which a moment counts
@@ -62,7 +63,7 @@ class Reference:
         from triscale.deployment.onnx_graph import onnx_graph
         from triscale.deployment.untrained import untrained
 
-        network = families.network(REFERENCE)
+        network = replace(families.network(REFERENCE), resolution=as_size(PIXELS))
         shape = (network.in_channels, *network.resolution)
         graph = onnx_graph(fuse(untrained(network)), network.in_channels, network.classes)
         infer = graph_runner(graph.SerializeToString(), self.engine, self.threads, shape)

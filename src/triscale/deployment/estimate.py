@@ -26,7 +26,7 @@ class Estimator:
     def __init__(self, measured: Mapping[Layer, float]) -> None:
         layers = list(measured)
         self._enough = len(layers) >= LEAST
-        self._alike = Counter(_kind(each) for each in layers)
+        self._alike = Counter(kind_of(each) for each in layers)
         if not self._enough:
             return
         features = np.array([work(each) for each in layers])
@@ -34,8 +34,8 @@ class Estimator:
         self._prices = not_negative(features / times[:, None], np.ones(len(layers)))
         residuals = np.log(times / np.maximum(features @ self._prices, 1e-9))
         self._near: dict[object, tuple[np.ndarray, np.ndarray]] = {}
-        for kind in {_kind(each) for each in layers}:
-            chosen = [i for i, each in enumerate(layers) if _kind(each) == kind]
+        for kind in {kind_of(each) for each in layers}:
+            chosen = [i for i, each in enumerate(layers) if kind_of(each) == kind]
             self._near[kind] = _place(features[chosen]), residuals[chosen]
         self._memory: dict[Layer, float] = {}
 
@@ -45,12 +45,12 @@ class Estimator:
             return None
         if layer not in self._memory:
             features = np.array(work(layer))
-            self._memory[layer] = float(features @ self._prices * np.exp(self._correction(_kind(layer), features)))
+            self._memory[layer] = float(features @ self._prices * np.exp(self._correction(kind_of(layer), features)))
         return self._memory[layer]
 
     def alike(self, layer: Layer) -> int:
         """How many measured layers are of the kind of this one; 0 where there are too few of all kinds."""
-        return self._alike[_kind(layer)] if self._enough else 0
+        return self._alike[kind_of(layer)] if self._enough else 0
 
     def _correction(self, kind: object, features: np.ndarray) -> float:
         """By how much the nearest measured layers of the same kind are off, weighted by their nearness."""
@@ -63,7 +63,7 @@ class Estimator:
         return float(weights @ residuals[nearest] / weights.sum())
 
 
-def _kind(layer: Layer) -> object:
+def kind_of(layer: Layer) -> object:
     """What makes two layers alike but for their widths and sizes."""
     part = layer.part
     if isinstance(part, Block):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from triscale.deployment.engine import graph_runner
@@ -59,8 +60,9 @@ def _pair(once: Callable[[], object], several: Callable[[], object]) -> tuple[fl
 
 
 def _runner(layer: Layer, engine: ExportEngine, threads: int, copies: int) -> Callable[[], object]:
-    fan = _Fan(layer, copies).eval()
-    randomise(fan)  # no two copies alike: equal ones would be computed once
+    with torch.device("meta"):  # weights are written once, and the caller's random state is left alone
+        fan = _Fan(layer, copies).eval()
+    randomise(fan.to_empty(device="cpu"))  # no two copies alike: equal ones would be computed once
     channels = layer.in_channels if fan.first is None else IMAGE_CHANNELS
     graph = onnx_graph(fuse_part(fan, layer.size), channels, fan.outputs)
     infer = graph_runner(graph.SerializeToString(), engine, threads, (channels, *layer.size))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from triscale.deployment.drift import Moment, between, slowdown, spread
-from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.export import ExportEngine
+from triscale.deployment.latency import Latency
 from triscale.deployment.table import LatencyTable, Prediction
-from triscale.deployment.trial import file_bytes, measures
-from triscale.deployment.untrained import untrained
+from triscale.deployment.trial import file_bytes, measure_untrained, measures
 from triscale.errors import BudgetError
-from triscale.spec.budget import Budget, Measure, measured, quantity, solve
+from triscale.spec.budget import Budget, Measure, measured, quantity, solution
 from triscale.spec.network import Network
-from triscale.spec.scaling import ALPHA, BETA, GAMMA
+from triscale.spec.rules import COMPOUND, Multipliers, Rule
 from triscale.training.progress import Progress, SilentProgress
 
 CONFIRMATIONS = 4  # most networks that are solved for and measured in a fresh process
@@ -26,6 +24,7 @@ CONFIRMATIONS = 4  # most networks that are solved for and measured in a fresh p
 class OnDevice:
     """A network inside a budget, with what was predicted and what was measured.
 
+    multipliers: of its depth, width and resolution.
     values: what each limited word was measured to be: counts, bytes, seconds.
     latency: in a process of its own; prediction: of the table; slowdown: by how much a slow moment of this device is
         slower than the one of that measurement, which the limit has room for. All None where no latency is limited.
@@ -33,11 +32,23 @@ class OnDevice:
     """
 
     network: Network
+    multipliers: Multipliers
     values: Mapping[str, float]
     latency: Latency | None = None
     prediction: Prediction | None = None
     slowdown: float | None = None
     spread: tuple[float, float] = (1.0, 1.0)
+
+    def lines(self) -> list[str]:
+        """What a person should know of its latency; nothing where none is limited."""
+        if self.latency is None:
+            return []
+        low, high = self.spread
+        return [
+            f"measured in a fresh process: {self.latency}; predicted {self.prediction}",
+            f"speed of this device: {low - 1:+.0%} to {high - 1:+.0%} of its middle; "
+            f"kept free for its slow moments: {(self.slowdown or 1) - 1:.1%}",
+        ]
 
     def as_json(self) -> dict[str, object]:
         """What was measured, as JSON values."""
@@ -54,15 +65,13 @@ def solve_on_device(
     budget: Budget,
     engine: ExportEngine = "onnx",
     *,
-    alpha: float = ALPHA,
-    beta: float = BETA,
-    gamma: float = GAMMA,
+    rule: Rule = COMPOUND,
     threads: int | None = None,
     cache: Path | None = None,
     table: LatencyTable | None = None,
     progress: Progress | None = None,
 ) -> OnDevice:
-    """`budget.solve` for a budget that limits latency or size of the exported file.
+    """`budget.solution` for a budget that limits latency or size of the exported file.
 
     The latency table predicts, so that candidates cost nothing; the few that remain are exported and measured, and the
     last one again in a fresh process. It is inside with room for the slow moments that this device was seen to have.
@@ -74,25 +83,44 @@ def solve_on_device(
     table = table or LatencyTable(engine, threads)
     plain = measures(engine, budget.limits.get("latency"), threads=threads, cache=cache)
     if "latency" not in budget.limits:
-        made = solve(network, budget, plain, predictions={"size": file_bytes}, alpha=alpha, beta=beta, gamma=gamma)
-        return OnDevice(made, measured(made, budget, plain))
-    table.prepare(network, progress)
+        made, multipliers = solution(network, budget, plain, predictions={"size": file_bytes}, rule=rule)
+        return OnDevice(made, multipliers, measured(made, budget, plain))
     device = _Device(table, plain["latency"], threads, cache, progress or SilentProgress())
     asked = {**plain, "latency": device.guarded}
-    predictions: dict[str, Measure] = {"latency": lambda each: table.predict(each).sum_ms / 1e3, "size": file_bytes}
+    rough = predictions(table, progress)
     limit = budget.limits["latency"]
     for _ in range(CONFIRMATIONS):
-        made = solve(network, budget, asked, predictions=predictions, alpha=alpha, beta=beta, gamma=gamma)
+        made, multipliers = solution(network, budget, asked, predictions=rough, rule=rule)
         if device.confirm(made) <= limit:
-            values = {**measured(made, budget, plain), "latency": device.fresh[made].upper_quartile_ms / 1e3}
+            values = measured(made, budget, {**plain, "latency": device.confirm})
+            values["latency"] = device.fresh[made].upper_quartile_ms / 1e3
             return OnDevice(
-                made, values, device.fresh[made], table.predict(made), device.slow[made], spread(table.moments)
+                made,
+                multipliers,
+                values,
+                device.fresh[made],
+                table.predict(made),
+                device.slow[made],
+                spread(table.moments),
             )
     raise BudgetError(
         f"budget {budget}: this device's speed changes too much at the moment: {CONFIRMATIONS} networks that were "
         f"inside were not when measured again, the last one at {quantity('latency', device.guarded(made), up=True)}; "
         f"stop what else is running, or raise the limit."
     )
+
+
+def predictions(table: LatencyTable, progress: Progress | None = None) -> dict[str, Measure]:
+    """What `budget.solve` takes to search with: latency in seconds from the table, size in bytes by arithmetic.
+
+    Layers of a kind that the table does not know are timed first.
+    """
+
+    def latency(network: Network) -> float:
+        table.prepare(network, progress)
+        return table.predict(network).sum_ms / 1e3
+
+    return {"latency": latency, "size": file_bytes}
 
 
 class _Device:
@@ -128,10 +156,8 @@ class _Device:
         """Seconds at a slow moment, measured once more in a process of its own."""
         if network in self.fresh:
             return self.held[network]
-        with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
-            path = Path(folder) / f"network{SUFFIXES[self.table.engine]}"
-            export(untrained(network), path, self.table.engine)
-            now, found = self.table.whole(network, lambda: measure_fresh(path, self.table.threads))
+        engine, threads = self.table.engine, self.table.threads
+        now, found = self.table.whole(network, lambda: measure_untrained(network, engine, threads))
         self.fresh[network], self.slow[network] = found, slowdown(now, self._moments())
         self.held[network] = max(self.held.get(network, 0.0), found.upper_quartile_ms / 1e3 * self.slow[network])
         return self.held[network]

@@ -18,7 +18,7 @@ import numpy as np
 from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
 from triscale.deployment.drift import Moment, Reference, between
 from triscale.deployment.engine import available_cores
-from triscale.deployment.estimate import Estimator
+from triscale.deployment.estimate import Estimator, kind_of
 from triscale.deployment.export import ExportEngine
 from triscale.deployment.latency import Latency, device_name
 from triscale.deployment.layers import Layer, layers_of
@@ -87,6 +87,8 @@ class LatencyTable:
         timer: Timer | None = None,
         clock: Clock | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise SpecError(f"threads must be at least 1, got {threads}.")
         self.engine, self.threads = engine, threads or available_cores()
         library = LIBRARIES[engine]
         self.conditions = {
@@ -102,6 +104,7 @@ class LatencyTable:
         self.clock = clock or Reference(engine, self.threads)
         self._timer = timer or self._time
         self._fitted: tuple[Estimator, dict[Layer, float]] | None = None
+        self._prepared: set[object] = set()
         self.layers: dict[Layer, Timed] = {}
         self.wholes: dict[Network, Timed] = {}
         self._read()
@@ -122,10 +125,11 @@ class LatencyTable:
             return 0
         progress.start("timing layers", len(missing))
         try:
+            before = self.clock()
             for layer in missing:
-                before = self.clock()
-                ms = self._timer(layer)
-                self._keep(layer, Timed(ms, between(before, self.clock())))
+                ms, after = self._timer(layer), self.clock()
+                self._keep(layer, Timed(ms, between(before, after)))
+                before = after
                 progress.advance(1, str(layer))
         finally:
             progress.finish()
@@ -137,9 +141,12 @@ class LatencyTable:
         Returns: how many were timed.
         """
         estimator = self.estimator()
-        if all(estimator.alike(layer) >= AROUND for layer in layers_of(network)):
+        strange = {kind_of(layer) for layer in layers_of(network) if estimator.alike(layer) < AROUND} - self._prepared
+        if not strange:
             return 0
-        return self.fill((each for phi in ANCHORS if (each := _scaled(network, phi)) is not None), progress)
+        timed = self.fill((each for phi in ANCHORS if (each := _scaled(network, phi)) is not None), progress)
+        self._prepared |= strange  # scaling may give fewer; more of the same would not help
+        return timed
 
     def predict(self, network: Network) -> Prediction:
         """The sum of a network's layers, timed where the table has them and estimated elsewhere.

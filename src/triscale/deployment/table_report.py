@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from triscale.deployment.drift import spread
-from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.export import ExportEngine
+from triscale.deployment.latency import Latency
 from triscale.deployment.layers import layers_of
 from triscale.deployment.table import LatencyTable, Prediction
-from triscale.deployment.untrained import untrained
+from triscale.deployment.trial import measure_untrained
+from triscale.errors import SpecError
 from triscale.spec.network import Network
 from triscale.training.progress import Progress
 
@@ -92,11 +91,11 @@ def tabulate(
     Raises: MissingExtraError without the engine's library; SpecError for a network without a classifier.
     """
     table = table or LatencyTable(engine, threads)
-    with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
-        path = export(untrained(network), Path(folder) / f"network{SUFFIXES[engine]}", engine).path
-        timed_now = table.fill([network], progress)
-        prediction = table.predict(network)
-        moment, latency = table.whole(network, lambda: measure_fresh(path, table.threads))
+    if network.head is None:
+        raise SpecError(f"bench: {network.name} has no classifier, so it cannot be exported; give its Network a head.")
+    timed_now = table.fill([network], progress)
+    prediction = table.predict(network)
+    moment, latency = table.whole(network, lambda: measure_untrained(network, engine, table.threads))
     counted = Counter(layers_of(network))
     rows = tuple(TableRow(str(layer), times, table.layer_ms(layer) or 0.0) for layer, times in counted.items())
     now_ms = latency.median_ms * table.middle_ms / moment.ms

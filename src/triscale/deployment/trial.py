@@ -16,7 +16,7 @@ import msgspec
 from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
 from triscale.deployment.engine import Engine, available_cores, load_engine
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, device_name, measure_engine, median_ms, random_image
+from triscale.deployment.latency import Latency, device_name, measure_engine, measure_fresh, median_ms, random_image
 from triscale.deployment.untrained import untrained
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict
@@ -66,6 +66,16 @@ def measures(
         return try_out(network, engine, timed=False, cache=cache).size_bytes + names + 12 * len(classes)
 
     return {"latency": latency, "size": size}
+
+
+def measure_untrained(network: Network, engine: ExportEngine, threads: int | None = None) -> Latency:
+    """Time an export of `network` with random weights in a process of its own, as `measure_fresh` does.
+
+    Raises: MissingExtraError without the engine's library; SpecError for a network without a classifier.
+    """
+    with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
+        path = export(untrained(network), Path(folder) / f"network{SUFFIXES[engine]}", engine).path
+        return measure_fresh(path, threads)
 
 
 def file_bytes(network: Network) -> float:

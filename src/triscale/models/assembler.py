@@ -212,9 +212,9 @@ def initialise(module: nn.Module) -> None:
     """Give one layer (not its children) fresh weights.
 
     Convolutions: normal, std sqrt(2 / (kernel x kernel x out_channels / groups)). Linear layers: uniform in
-    +-1 / sqrt(outputs), but never wider than +-1 / sqrt(inputs): made for 1,000 classes, the rule gives ten classes
-    logits so large that a fine-tune spends its first epochs on shrinking them. Biases 0, BatchNorm 1, 0 and empty
-    statistics, Swish beta 1.
+    +-1 / sqrt(inputs), so that logits begin as large for two classes as for 20,000; the source has outputs for inputs,
+    which was made for 1,000 classes and lets a fine-tune of ten spend its first epochs on shrinking them. Biases 0,
+    BatchNorm 1, 0 and empty statistics, Swish beta 1.
     Source: tensorflow/tpu efficientnet_model.py.
     """
     if isinstance(module, nn.Conv2d):
@@ -223,7 +223,7 @@ def initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
-        bound = 1 / math.sqrt(max(module.out_features, module.in_features))
+        bound = 1 / math.sqrt(module.in_features)
         nn.init.uniform_(module.weight, -bound, bound)
         nn.init.zeros_(module.bias)
     elif isinstance(module, (nn.BatchNorm2d, Swish)):

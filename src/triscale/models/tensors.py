@@ -21,7 +21,7 @@ from triscale.errors import FileError, WeightsError
 LARGEST_FILE = 16 * 2**30  # bytes; L2 in fp32 has 2 GB
 LARGEST_HEADER = 32 * 2**20  # bytes of JSON before the tensors; L2's is 0.4 MB
 NESTED = ("state_dict", "model", "state_dict_ema", "model_ema", "model_state_dict")
-WRAPPERS = ("module.", "_orig_mod.")  # put before every key by DataParallel and torch.compile
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every key by DataParallel, torch.compile and trainers
 
 
 @dataclass(frozen=True, slots=True)

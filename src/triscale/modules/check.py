@@ -134,24 +134,50 @@ def _flat(answer: Any) -> Iterator[Tensor]:
             yield from _flat(each)
 
 
-def blamed(error: ModuleError, analysis: Analysis) -> ModuleError:
-    """An error of running a scaled module, with the nearest operation before it whose number stands in the code."""
-    inside = f"{error.place}."
-    nodes = [n for n in analysis.graph.calls if error.place and (n.path == error.place or n.path.startswith(inside))]
-    waiting, seen = deque(nodes[:1]), set(nodes[:1])
+def blamed(error: ModuleError, analysis: Analysis, plan: Plan) -> ModuleError:
+    """An error of running a scaled module, told by the nearest operation before it whose number stands in the code."""
+    if not error.reason:
+        return error
+    numbered = [node for node in _before(error.place, analysis) if node.op in NUMBERED]
+    numbered = [node for node in numbered if not all_fixed(analysis.dims[node])]
+    guilty = next((node for node in numbered if _literally(node, analysis, plan) != analysis.shapes(node, plan)), None)
+    if guilty is None:
+        return error
+    operation = "slice" if guilty.op == "alias" else guilty.op
+    return ModuleError(
+        f"{guilty.path}: {operation} takes a number from the code that names a width, so that "
+        f"{error.place or 'the module'} fails at another width ({error.reason}); compute it from the input's shape."
+    )
+
+
+def _before(place: str, analysis: Analysis) -> Iterator[Node]:
+    """The operations of the module at `place` (the outermost: "") and those that they depend on, nearest first."""
+    paths = {node: node.calls[-1][1] if node.calls else "" for node in analysis.graph.calls}
+    nodes = [n for n, path in paths.items() if path == place or (place and path.startswith(f"{place}."))]
+    waiting, seen = deque(nodes), set(nodes)
     while waiting:
         node = waiting.popleft()
-        if node.op in NUMBERED and not all_fixed(analysis.dims[node]):
-            operation = "slice" if node.op == "alias" else node.op
-            return ModuleError(
-                f"{node.path}: {operation} takes a number from the code that names a width, so that {error.place} "
-                f"fails at another width ({error.reason}); compute it from the input's shape."
-            )
-        for source in node.inputs():
-            if source.kind == "call" and source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return error
+        yield node
+        fresh = [source for source in node.inputs() if source.kind == "call" and source not in seen]
+        seen.update(fresh)
+        waiting += fresh
+
+
+def _literally(node: Node, analysis: Analysis, plan: Plan) -> tuple[Shape, ...]:
+    """The shapes that an operation makes in a plan, if its numbers are those of the trace; () where it cannot run."""
+
+    def planned(value: Any) -> Any:
+        if isinstance(value, Node):
+            return torch.empty(analysis.shape(value, plan), device="meta")
+        return [planned(each) for each in value] if isinstance(value, list) else value
+
+    if node.op == "alias":  # a slice of all the channels that there were
+        return (node.shape,)
+    try:
+        made = node.target(**{name: planned(value) for name, value in node.arguments.items() if name != "device"})
+    except Exception:
+        return ()
+    return tuple(_shapes(made))
 
 
 def compare(graph: Graph, analysis: Analysis, plan: Plan) -> None:

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models.assembler import ConvNet
 from triscale.models.files import load as load_network_file
+from triscale.models.hub.fetch import fetch_weights
+from triscale.models.hub.place import is_place
+from triscale.models.recognise import COUNTER
 from triscale.models.tensors import TensorFile, read_tensors
-from triscale.models.weights import COUNTER, own_values
+from triscale.models.weights import own_values
 from triscale.modules.build import rebuild
 from triscale.modules.factory import Factory, as_factory
 from triscale.modules.plain import Origin, PlainModel, Scaling
@@ -38,7 +41,7 @@ def load(
     """
     if module is None:
         return load_network_file(path)
-    file = read_tensors(path)
+    file = read_tensors(fetch_weights(path).path if is_place(path) else path)
     values = own_values(file)
     if values is None or "module" not in values:
         what = "a network, which needs no code" if values is not None else "weights, but not of which module"

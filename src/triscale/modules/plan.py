@@ -52,10 +52,11 @@ class Width:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A depth and a width carried out. lengths: of each stage, in the order of the analysis."""
+    """A depth and a width carried out. step: of widths. lengths: of each stage, in the order of the analysis."""
 
     depth: float
     width: float
+    step: int
     widths: Mapping[Group, int]
     lengths: tuple[int, ...]
 
@@ -82,7 +83,7 @@ class Analysis:
         lengths = tuple(
             len(stage.units) if stage.fixed_because else round_repeats(len(stage.units), depth) for stage in self.stages
         )
-        return Plan(depth, width, widths, lengths)
+        return Plan(depth, width, step, widths, lengths)
 
     def shape(self, node: Node, plan: Plan) -> Shape:
         """The shape of a tensor in a plan."""

@@ -17,7 +17,7 @@ from triscale.models.weights import load_weights
 from triscale.modules.check import Answers, prove
 from triscale.modules.count import ModuleCost
 from triscale.modules.report import ATTRIBUTE, ScaledStage, ScalingReport
-from triscale.modules.trace import analysis_copy
+from triscale.modules.trace import analysis_copy, own_randomness
 from triscale.spec import families
 from triscale.spec.budget import solve
 from triscale.spec.cost import cost
@@ -51,7 +51,7 @@ class Recognised:
         like = next(self.module.parameters())
         made = self.model if network == self.network else ConvNet(network, device=like.device).to(like.dtype)
         made.train(self.module.training)
-        with torch.random.fork_rng(devices=[]):
+        with own_randomness(answers[0][0]):
             prove(analysis_copy(made), analysis_copy(self.module), answers)
         made.__dict__[ATTRIBUTE] = self._report(network, depth, width, made)
         return made

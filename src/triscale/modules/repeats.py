@@ -265,7 +265,9 @@ def _unit(children: Sequence[Child]) -> Unit:
 
 
 def _stages(path: str, units: Sequence[Unit]) -> list[Stage]:
-    """A run of blocks, cut before each one that changes the shape."""
+    """A run of blocks, cut before each one that changes the shape; one stage where all do (they concatenate)."""
+    if len(units) > 1 and not any(unit.keeps_shape for unit in units):
+        return [Stage(path, tuple(units), "each of its blocks changes the shape: there is none to repeat")]
     parts: list[list[Unit]] = []
     for unit in units:
         if not parts or not unit.keeps_shape:

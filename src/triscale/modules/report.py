@@ -54,8 +54,9 @@ class ScalingReport:
             f"depth x{self.depth:.4g}, width x{self.width:.4g}: "
             f"{old.params / 1e6:.4g} -> {new.params / 1e6:.4g} M params, "
             f"{old.macs / 1e6:.5g} -> {new.macs / 1e6:.5g} M MACs",
-            f"{len(self.widths)} widths ({_pairs([(w.before, w.after) for w in self.widths])})",
         ]
+        if self.widths:
+            lines.append(f"{len(self.widths)} widths: {_pairs([(w.before, w.after) for w in self.widths])}")
         for stage in self.stages:
             said = f"not deepened: {stage.fixed_because}" if stage.fixed_because else f"{stage.before} -> {stage.after}"
             lines.append(f"stage {stage.where}: {said}")

@@ -6,18 +6,17 @@ import math
 import os
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from triscale.errors import BudgetError, ModuleError
 from triscale.modules.check import Answers, blamed, compare, copied_for_proof, original_shapes, prove
 from triscale.modules.count import BYTES, ModuleCost, graph_cost
-from triscale.modules.plan import Analysis, Plan, analyse
+from triscale.modules.plan import STEPS, Analysis, Plan, analyse
 from triscale.modules.recognise import recognised
 from triscale.modules.report import ATTRIBUTE, ScaledStage, ScaledWidth, ScalingReport, scaling_report
 from triscale.modules.resize import resized
 from triscale.modules.solve import over, solve
-from triscale.modules.trace import analysis_copy, trace_copy
+from triscale.modules.trace import analysis_copy, own_randomness, trace_copy
 from triscale.spec.limits import Budget, parse
 
 __all__ = ["scale_module", "scaling_report"]
@@ -56,22 +55,20 @@ def scale_module(
     budget = _checked(example_input, depth, width, to)
     copied = analysis_copy(module)
     copied.eval()
-    with torch.random.fork_rng(devices=[]):
+    with own_randomness(example_input):
         answers = original_shapes(copied, example_input)
         known = recognised(module, example_input) if recognise else None
     if known is not None:
         return known.scaled(depth, width, budget, measures, answers)
-    with torch.random.fork_rng(devices=[]):
+    with own_randomness(example_input):
         analysis = analyse(copied, example_input, depth != 1.0 or budget is not None)
     _require_all_read(analysis)
     if budget is None:
+        _require_something_to_scale(analysis, depth, width, type(module).__name__)
         return _made(module, example_input, analysis, analysis.plan(depth, width), answers)
     measured = {word: _of_plan(measure, module, analysis) for word, measure in (measures or {}).items()}
     plan = solve(analysis, budget, measured, type(module).__name__)
-    made = _made(module, example_input, analysis, plan, answers)
-    report = scaling_report(made)
-    assert report is not None and not over(budget, report.after)
-    return made
+    return _made(module, example_input, analysis, plan, answers, budget)
 
 
 def _of_plan(measure: Callable[[nn.Module], float], module: nn.Module, analysis: Analysis) -> Callable[[Plan], float]:
@@ -94,6 +91,15 @@ def _require_all_read(analysis: Analysis) -> None:
         )
 
 
+def _require_something_to_scale(analysis: Analysis, depth: float, width: float, name: str) -> None:
+    deepens = any(not stage.fixed_because for stage in analysis.stages)
+    if (depth, width) != (1.0, 1.0) and not (width != 1.0 and analysis.widths) and not (depth != 1.0 and deepens):
+        raise ModuleError(
+            f"{name}: has nothing that depth={depth:g} and width={width:g} could change: inputs and outputs keep their "
+            f"channels, and no block repeats another with the same shapes."
+        )
+
+
 def _checked(example_input: Tensor, depth: float, width: float, to: str | None) -> Budget | None:
     """The budget, once everything that was given is sound."""
     if not isinstance(example_input, Tensor) or example_input.dim() < 2 or example_input.numel() == 0:
@@ -109,31 +115,54 @@ def _checked(example_input: Tensor, depth: float, width: float, to: str | None) 
     return parse(to)
 
 
-def _made(module: nn.Module, example_input: Tensor, analysis: Analysis, plan: Plan, answers: Answers) -> nn.Module:
+def _made(
+    module: nn.Module,
+    example_input: Tensor,
+    analysis: Analysis,
+    plan: Plan,
+    answers: Answers,
+    budget: Budget | None = None,
+) -> nn.Module:
     _fits_memory(analysis.cost(plan, memory=False))
     made, new = resized(copied_for_proof(module), analysis, plan)
-    with torch.random.fork_rng(devices=[]):
+    with own_randomness(example_input):
         try:
             graph = trace_copy(copied_for_proof(made), example_input)
             compare(graph, analysis, plan)
             prove(copied_for_proof(made), copied_for_proof(module), answers)
         except ModuleError as error:
-            raise blamed(error, analysis) from None
+            raise blamed(error, analysis, plan) from None
     after = graph_cost(graph, sum(parameter.numel() for parameter in made.parameters()))
-    before = analysis.cost(analysis.plan())
-    made.__dict__[ATTRIBUTE] = _report(analysis, plan, before, after, new)
+    assert budget is None or not over(budget, after)
+    made.__dict__[ATTRIBUTE] = _report(analysis, plan, after, new, _notes(plan, after, answers, budget))
     return made
 
 
 def _report(
-    analysis: Analysis, plan: Plan, before: ModuleCost, after: ModuleCost, new: tuple[str, ...]
+    analysis: Analysis, plan: Plan, after: ModuleCost, new: tuple[str, ...], notes: tuple[str, ...]
 ) -> ScalingReport:
+    before = analysis.cost(analysis.plan())
     widths = [ScaledWidth(w.where, w.channels, plan.widths[w.group] * w.times) for w in analysis.widths]
     stages = [
         ScaledStage(stage.name, len(stage.units), length, stage.fixed_because)
         for stage, length in zip(analysis.stages, plan.lengths, strict=True)
     ]
-    return ScalingReport(plan.depth, plan.width, before, after, tuple(widths), tuple(stages), new)
+    return ScalingReport(plan.depth, plan.width, before, after, tuple(widths), tuple(stages), new, notes)
+
+
+def _notes(plan: Plan, after: ModuleCost, answers: Answers, budget: Budget | None) -> tuple[str, ...]:
+    notes = []
+    if budget is not None:
+        values = after.values()
+        used = [f"{values[word] / limit:.1%} of {word}" for word, limit in budget.limits.items() if word in values]
+        notes += [f"uses {', '.join(used)}"] if used else []
+        if plan.step != STEPS[0]:
+            notes.append(
+                f"widths go in steps of {plan.step}: steps of {STEPS[0]} would leave more of the budget unused"
+            )
+    if len(answers) == 2 and answers[0][0].dim() == 4:
+        notes.append("takes images of the example's size only, as the original does")
+    return tuple(notes)
 
 
 def _fits_memory(cost: ModuleCost) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from triscale.errors import BudgetError
+from triscale.modules.channels import Group
 from triscale.modules.count import ModuleCost
 from triscale.modules.plan import STEPS, Analysis, Plan
 from triscale.spec.limits import COUNTED, MEASURED, Budget, quantity
@@ -18,6 +20,8 @@ FURTHEST = 20.0  # phi: depth 38, width 6.7; beyond it no module is what it was
 SMALLEST = 1e-6  # a depth and a width at which every stage has one block and every width one step
 ENOUGH = 0.95  # share of a counted limit that is looked for
 LEVELS = 8  # other depths tried on each side of the compound one
+FEW = 6  # groups of which every choice is tried
+BEST = 4  # plans that are tried with a step for each width
 FINE = 1e-7  # width, relative: where a width changes is known to so much
 AIM, SATISFIED = 0.95, 0.9  # of a measured limit: share aimed at, share to stop at
 PATIENCE = 11  # most measurements
@@ -71,7 +75,8 @@ class _Space:
 
 
 def _within_counted(space: _Space, least: Found) -> Found:
-    best = least
+    """One step for all widths if that uses enough of the budget, the coarsest first; else a step for each."""
+    tried = [least]
     for step in STEPS:
         phi = _last(lambda p, step=step: space.share(space.at(p, step)) <= 1, -4 * FURTHEST, FURTHEST, 1e-4)
         if phi is None:
@@ -80,11 +85,15 @@ def _within_counted(space: _Space, least: Found) -> Found:
             return Found(space.at(phi, step), space.share(space.at(phi, step)))
         for depth in _depths(space.analysis, ALPHA**phi):
             found = _widest(space, depth, BETA**phi, step)
-            if found is not None and found.share > best.share:
-                best = found
-            if best.share >= ENOUGH:
-                return best
-    return best
+            if found is not None and found.share >= ENOUGH:
+                return found
+            tried += [found] if found is not None else []
+    tried.sort(key=lambda found: -found.share)
+    for found in tried[:BEST]:
+        tried.append(_filled(space, found, _coarser(space.analysis, found.plan)))
+        if tried[-1].share >= ENOUGH:
+            break
+    return max(tried, key=lambda found: found.share)
 
 
 def _depths(analysis: Analysis, depth: float) -> Iterator[float]:
@@ -115,12 +124,38 @@ def _widest(space: _Space, depth: float, near: float, step: int) -> Found | None
     if space.share(plan) >= ENOUGH:
         return Found(plan, space.share(plan))
     wider = space.analysis.plan(depth, math.exp(exponent + 2 * FINE), step)
-    for group, units in wider.widths.items():
-        if units > plan.widths[group]:
-            filled = replace(plan, widths={**plan.widths, group: units})
-            if space.share(filled) <= 1:
-                plan = filled
-    return Found(plan, space.share(plan))
+    halfway = {group: [units] for group, units in wider.widths.items() if units > plan.widths[group]}
+    return _filled(space, Found(plan, space.share(plan)), halfway)
+
+
+def _coarser(analysis: Analysis, plan: Plan) -> dict[Group, list[int]]:
+    """What each group of a plan would be at other steps, where that is wider: the widest first."""
+    options = {}
+    for each in analysis.widths:
+        units = {each.scaled(plan.width, step) for step in STEPS}
+        wider = sorted((u for u in units if u > plan.widths[each.group]), reverse=True)
+        if wider:
+            options[each.group] = wider
+    return options
+
+
+def _filled(space: _Space, start: Found, options: Mapping[Group, Sequence[int]]) -> Found:
+    """Groups take a wider one of their options where the budget has room: the best choice of a few, else the first."""
+    groups, best = list(options), start
+    orders = [groups, groups[::-1]]
+    if len(groups) <= FEW:
+        orders = [list(order) for count in range(1, len(groups) + 1) for order in combinations(groups, count)]
+    for order in orders:
+        found = start
+        for group in order:
+            for units in options[group]:
+                wider = replace(found.plan, widths={**found.plan.widths, group: units})
+                share = space.share(wider)
+                if share <= 1:
+                    found = Found(wider, share)
+                    break
+        best = max(best, found, key=lambda each: each.share)
+    return best
 
 
 def _last(inside: Callable[[float], bool], low: float, high: float, precision: float) -> float | None:

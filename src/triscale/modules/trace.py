@@ -10,7 +10,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ class Node:
     shape: of a tensor; of an operation with several results, a tuple of shapes. None: no tensor.
     calls: the module calls that it is part of, outermost first; a module called twice has two. path: of the innermost.
     key: of a parameter, buffer or constant, its name in the module (one name, where several are tied).
+    target: of a call, the operation itself.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Node:
     shape: Any
     calls: tuple[tuple[str, str], ...] = ()
     key: str = ""
+    target: Any = None
     users: list[Node] = field(default_factory=list)
 
     @property
@@ -138,6 +140,12 @@ def located(module: nn.Module, what: str) -> Generator[None]:
             handle.remove()
 
 
+def own_randomness(example_input: Tensor) -> AbstractContextManager[None]:
+    """Inside, random numbers are drawn (dropout, initial weights that are thrown away) without moving the caller's."""
+    device = example_input.device
+    return torch.random.fork_rng(devices=[] if device.type == "cpu" else [device], device_type=device.type)
+
+
 def one_line(error: BaseException) -> str:
     """The first line of somebody else's error, cut to a readable length, without a full stop."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
@@ -200,7 +208,7 @@ def _node(each: fx.Node, made: Mapping[fx.Node, Node], sources: Mapping[str, tup
         return Node("output", "output", arguments, None)
     stack = each.meta.get("nn_module_stack") or {}
     calls = tuple((key, str(value[0])) for key, value in stack.items())
-    return Node("call", _operation(each), arguments, shape, calls)
+    return Node("call", _operation(each), arguments, shape, calls, target=each.target)
 
 
 def _with_nodes(value: Any, made: Mapping[fx.Node, Node]) -> Any:
