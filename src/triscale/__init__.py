@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from triscale.errors import TriscaleError
     from triscale.models.create import create_model
-    from triscale.models.files import load, save
+    from triscale.models.files import save
     from triscale.models.grow import grow
     from triscale.models.hub.push import push
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
     from triscale.modules.count import ModuleCost, module_cost
+    from triscale.modules.files import load
     from triscale.modules.report import ScalingReport, scaling_report
     from triscale.modules.scale import scale_module
     from triscale.spec.block import Block, Squeeze
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "triscale.errors": ("TriscaleError",),
     "triscale.models.create": ("create_model",),
-    "triscale.models.files": ("load", "save"),
+    "triscale.models.files": ("save",),
     "triscale.models.grow": ("grow",),
     "triscale.models.hub.push": ("push",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
     "triscale.modules.count": ("ModuleCost", "module_cost"),
+    "triscale.modules.files": ("load",),
     "triscale.modules.report": ("ScalingReport", "scaling_report"),
     "triscale.modules.scale": ("scale_module",),
     "triscale.spec.block": ("Block", "Squeeze"),

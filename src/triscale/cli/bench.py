@@ -9,11 +9,12 @@ from cyclopts import Parameter
 
 from triscale.cli.output import print_json, print_table
 from triscale.errors import SpecError
+from triscale.modules.reference import is_reference
 
 if TYPE_CHECKING:
     from triscale.deployment.latency import Latency
     from triscale.deployment.table_report import TableReport
-    from triscale.models.assembler import ConvNet
+    from triscale.models.model import Model
     from triscale.spec.network import Network, Size
 
 EngineName = Literal["torch", "onnx", "openvino"]
@@ -31,6 +32,7 @@ def bench(
     precision: Literal["fp32", "default"] = "fp32",
     runs: int = 50,
     table: bool = False,
+    module: str | None = None,
     quiet: bool = False,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -41,7 +43,8 @@ def bench(
     Parameters
     ----------
     models
-        names from `triscale list`, network files, runs, model files or exported files; several take turns
+        names from `triscale list`, network files, runs, model files, exported files, or your own code as
+        file.py:factory; several take turns
     engine
         torch, onnx, openvino; by default all that are installed
     batch
@@ -56,6 +59,8 @@ def bench(
         runs of one measurement
     table
         time each distinct layer once and compare their sum with the whole network, for onnx or openvino
+    module
+        file.py:factory, the code of a run or model file that holds the weights of a module of your own
     quiet
         show no progress
     json
@@ -72,7 +77,7 @@ def bench(
         if batch != 1 or precision != "fp32":
             raise SpecError("bench --table measures at batch 1 in fp32; leave --batch and --precision out.")
         return _tables(models, engine, size, threads, quiet, json)
-    rows = _measured(models, engine, size, batch, threads, precision, runs, quiet)
+    rows = _measured(models, engine, size, batch, threads, precision, runs, module, quiet)
     if json:
         print_json([_as_json(name, latency) for name, latency in rows])
         return 0
@@ -88,6 +93,7 @@ def _measured(
     threads: int | None,
     precision: Literal["fp32", "default"],
     runs: int,
+    code: str | None,
     quiet: bool,
 ) -> list[tuple[str, Latency]]:
     import tempfile
@@ -97,7 +103,7 @@ def _measured(
 
     wanted = list(dict.fromkeys(engines)) if engines else installed()
     with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
-        files: list[tuple[str, Path]] = []
+        files: list[tuple[str, Path | Model]] = []
         for number, name in enumerate(models):
             if Path(name).suffix in EXPORTED:
                 if size is not None:
@@ -106,7 +112,7 @@ def _measured(
                 continue
             place = Path(folder) / str(number)
             place.mkdir()
-            model = _model(name, size if "torch" in wanted else None)
+            model = _model(name, size if "torch" in wanted else None, code)
             files += [(name, write_for(model, each, place, size)) for each in wanted]
         found = benchmark(
             [path for _, path in files],
@@ -119,7 +125,7 @@ def _measured(
     return [(name, latency) for (name, _), latency in zip(files, found, strict=True)]
 
 
-def _model(name: str, size: Size | None) -> ConvNet:
+def _model(name: str, size: Size | None, code: str | None) -> Model:
     """The model with its weights, or with random ones where NAME has none: latency does not depend on them."""
     from dataclasses import replace
 
@@ -128,8 +134,8 @@ def _model(name: str, size: Size | None) -> ConvNet:
     from triscale.deployment.untrained import untrained
 
     path = Path(name)
-    if path.suffix == ".safetensors" or (path.is_dir() and (path / "model.safetensors").exists()):
-        model = open_model(name)
+    if is_reference(name) or path.suffix == ".safetensors" or (path.is_dir() and (path / "model.safetensors").exists()):
+        model = open_model(name, None if is_reference(name) else code, size)
     else:
         model = untrained(resolve(name))
     if size is not None:

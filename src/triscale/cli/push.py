@@ -37,10 +37,10 @@ def push_command(
         print JSON instead of text
     """
     parse_place(place)
-    from triscale.cli.models import open_model
+    from triscale.cli.models import open_network
     from triscale.models.hub.push import push
 
-    pushed = push(open_model(model), place, private=not public)
+    pushed = push(open_network(model), place, private=not public)
     if json:
         print_json({"pushed": pushed})
     else:

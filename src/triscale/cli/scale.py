@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
+from triscale.modules.reference import is_reference
 from triscale.spec.budget import MEASURED, Budget, counted, parse, quantity, solution
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict, write_network
@@ -30,6 +31,7 @@ def scale_command(
     phi: float | None = None,
     fast: float | None = None,
     to: str | None = None,
+    pixels: Annotated[int | None, Parameter(name="--size")] = None,
     rule: RuleName | None = None,
     alpha: float | None = None,
     beta: float | None = None,
@@ -49,7 +51,7 @@ def scale_command(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
     depth
         multiplier of the blocks per stage
     width
@@ -70,10 +72,12 @@ def scale_command(
         width per step of phi, 1.1 for compound
     gamma
         resolution per step of phi, 1.15 for compound
+    pixels
+        side of the images that a module of your own reads; 224 by default
     engine
         which engine latency and size are measured on: onnx or openvino
     out
-        write the network to this file
+        write the network to this file (.json), or the module's weights (.safetensors)
     table
         the released members of the family, and the paper's scaled networks, beside what the rule gives
     curve
@@ -89,6 +93,15 @@ def scale_command(
     ways = {"--depth, --width or --resolution": (depth, width, resolution) != (None, None, None)}
     ways |= {"--phi": phi is not None, "--fast": fast is not None, "--to": to is not None}
     ways |= {"--table": table, "--curve": curve is not None, "--panels": panels is not None}
+    if is_reference(name):
+        from triscale.cli.scale_module import scale_own
+
+        views = {"--table": table or None, "--curve": curve, "--panels": panels}
+        foreign = {"--resolution": resolution, "--phi": phi, "--fast": fast, "--rule": rule, **views}
+        given = [option for option, value in foreign.items() if value is not None]
+        return scale_own(name, depth, width, to, pixels, out, json, given)
+    if pixels is not None:
+        raise SpecError(f"--size is for a module of your own; {name} has a resolution: change it with --resolution.")
     way = _only(ways)
     if rule is not None and (fast is not None or way.startswith("--depth")):
         raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
-from triscale.cli.names import resolve
 from triscale.cli.output import print_json
+from triscale.cli.subject import subject_of
 from triscale.errors import TrainingError
-from triscale.models.hub.place import is_place
-from triscale.spec.files import network_to_dict, read_json, write_network
+from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
-    from triscale.models.assembler import ConvNet
-    from triscale.models.weights import LoadReport
-    from triscale.spec.network import Network
     from triscale.training.recipe import Recipe
     from triscale.training.result import TrainResult
 
@@ -38,6 +34,9 @@ def train(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    depth: float | None = None,
+    width: float | None = None,
+    to: str | None = None,
     no_mirror: bool = False,
     seed: int = 0,
     skip_broken: bool = False,
@@ -50,7 +49,8 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO with its weights
+        a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
+        your own code as file.py:factory
     data
         an image folder or a CSV
     out
@@ -71,7 +71,13 @@ def train(
     learning_rate
         peak, at a batch of 256
     pixels
-        side of the images that the network sees; its own by default
+        side of the images that the network sees; its own by default, 224 for code of yours
+    depth
+        multiplier of the depth of a module of your own
+    width
+        multiplier of its channels
+    to
+        a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
     seed
@@ -81,11 +87,8 @@ def train(
     json
         print the figures as JSON at the end
     """
-    network = resolve(name)
-    weights = name if weights is None and is_place(name) else weights
-    if pixels is not None:
-        network = replace(network, resolution=(pixels, pixels))
-    folder = run_folder(out, data, network.name.split("@")[0])
+    subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
+    folder = run_folder(out, data, subject.name)
     import torch
 
     from triscale.data.dataset import read_dataset
@@ -95,15 +98,14 @@ def train(
     from triscale.training.run import RunFolder
 
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _changed(_recipe(recipe, config, weights or grow_from), given, mirror=not no_mirror)
+    chosen = _changed(_recipe(recipe, config, subject.starts_trained), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
     torch.manual_seed(seed)
     arguments = {
-        "network": network_to_dict(network),
+        **subject.arguments,
         "data": str(data.resolve()),
-        **_weights_asked_for(weights, grow_from),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -111,10 +113,8 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model, loaded = _starting_model(replace(network, classes=len(dataset.classes)), weights, grow_from)
-            model.preprocessing = replace(model.preprocessing, size=network.resolution)
-            write_network(model.network, folder / "network.json")
-            for note in (*dataset.notes, *([f"weights: {loaded}"] if loaded else [])):
+            model = subject.make(len(dataset.classes), folder, progress.say)
+            for note in dataset.notes:
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
@@ -130,31 +130,6 @@ def _print_result(result: TrainResult, folder: Path) -> None:
     print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
-def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:
-    """What the run's record says of the weights that it starts from; earlier runs knew nothing of growing."""
-    if grow_from is None:
-        return {"weights": _lasting(weights)}
-    if weights is not None:
-        raise TrainingError("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
-    return {"weights": "", "grow_from": str(Path(grow_from).resolve()) if Path(grow_from).exists() else grow_from}
-
-
-def _lasting(weights: str | None) -> str:
-    """The weights' name as it means the same from any folder; empty without."""
-    return weights or "" if weights in (None, "pretrained") or is_place(weights) else str(Path(weights).resolve())
-
-
-def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> tuple[ConvNet, LoadReport | None]:
-    """The network with the weights that it starts from, and what was loaded."""
-    from triscale.cli.models import open_model
-    from triscale.models.create import create_with_report, with_classes
-    from triscale.models.grow import grow
-
-    if grow_from is None:
-        return create_with_report(network, weights)
-    return grow(with_classes(open_model(grow_from), network.classes), network), None
-
-
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:
     """A recipe with what was given on the command line."""
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
@@ -165,13 +140,13 @@ def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) ->
     return recipe
 
 
-def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
-    """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
+def _recipe(name: str | None, config: Path | None, trained: bool) -> Recipe:
+    """The named recipe, the one of an earlier run's config.toml, or the usual one for trained or fresh weights."""
     from triscale.training.config import read_config
     from triscale.training.recipe import Recipe, recipe
 
     if config is None:
-        return recipe(name or ("finetune" if weights else "small-data"))
+        return recipe(name or ("finetune" if trained else "small-data"))
     if name is not None:
         raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
     table = read_config(config).get("recipe")

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from triscale.deployment.engine import Engine, Precision, load_engine
+from triscale.deployment.engine import Engine, Precision, load_engine, torch_engine
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
 from triscale.deployment.latency import APART, MEASUREMENTS, RUNS, Latency, device_name, median_ms, random_image
 from triscale.errors import SpecError
 from triscale.models.assembler import ConvNet
 from triscale.models.files import save
+from triscale.models.model import Model
 from triscale.spec.network import Size
 from triscale.training.progress import Progress, SilentProgress
 
@@ -30,14 +31,16 @@ def installed() -> list[str]:
     return [name for name in ENGINES if all(importlib.util.find_spec(library) for library in NEEDS[name])]
 
 
-def write_for(model: ConvNet, engine: str, folder: Path, size: Size | None = None) -> Path:
-    """The file that `engine` runs, in `folder`.
+def write_for(model: Model, engine: str, folder: Path, size: Size | None = None) -> Path | Model:
+    """The file that `engine` runs, in `folder`; for PyTorch and a module of the user's own, that module.
 
     Raises: MissingExtraError without its library; SpecError for a model that it cannot run.
     """
     if engine == "torch":
         if size is not None and size != model.preprocessing.size:
             raise SpecError("bench: PyTorch runs a model at its own size; leave --size out, or leave torch out.")
+        if not isinstance(model, ConvNet):
+            return model  # its code is in no file
         save(model, folder / "model.safetensors")
         return folder / "model.safetensors"
     exporter: ExportEngine = "openvino" if engine == "openvino" else "onnx"
@@ -45,7 +48,7 @@ def write_for(model: ConvNet, engine: str, folder: Path, size: Size | None = Non
 
 
 def benchmark(
-    files: Sequence[Path],
+    files: Sequence[Path | Model],
     *,
     batch: int = 1,
     threads: int | None = None,
@@ -53,14 +56,17 @@ def benchmark(
     runs: int = RUNS,
     progress: Progress | None = None,
 ) -> list[Latency]:
-    """Three measurements of each file, each the median of `runs` runs, taken in turns and apart.
+    """Three measurements of each file (or model, in PyTorch), each the median of `runs` runs, taken in turns and apart.
 
     batch: images of one run. threads: of one run; None takes every core.
     Raises: FileError for a file that cannot be loaded; SpecError for a number out of range.
     """
     if not 1 <= batch <= LARGEST_BATCH or runs < 1:
         raise SpecError(f"bench: the batch is 1..{LARGEST_BATCH:,} and runs at least 1, got {batch} and {runs}.")
-    engines = [load_engine(path, threads, precision) for path in files]
+    engines = [
+        load_engine(each, threads, precision) if isinstance(each, Path) else torch_engine(each, threads)
+        for each in files
+    ]
     images = [random_image(each, batch) for each in engines]
     found: list[list[float]] = [[] for _ in engines]
     progress = progress or SilentProgress()

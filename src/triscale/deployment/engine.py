@@ -20,6 +20,9 @@ from triscale.spec.preprocessing import Preprocessing
 if TYPE_CHECKING:
     import onnxruntime
 
+if TYPE_CHECKING:
+    from triscale.models.model import Model
+
 Precision = Literal["fp32", "default"]
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -202,14 +205,25 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
 
 
 def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
+    from triscale.models.files import load
+
+    return torch_engine(load(path), threads, path)
+
+
+def torch_engine(model: Model, threads: int | None = None, path: Path = Path("the module")) -> Engine:
+    """A model that PyTorch runs: a network in its fused form, a module of the user's own as it is.
+
+    model: in evaluation mode. threads: of one inference; None takes every core. path: what to call it in errors.
+    """
     import torch
 
     from triscale.deployment.fuse import fuse
-    from triscale.models.files import load
+    from triscale.models.assembler import ConvNet
 
-    model = load(path)
-    fused = fuse(model)
-    fused.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
+    threads = threads or available_cores()
+    fused = fuse(model) if isinstance(model, ConvNet) else model
+    layout = torch.channels_last if isinstance(model, ConvNet) else torch.contiguous_format
+    fused.to(memory_format=layout)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
 
     def infer(images: np.ndarray) -> np.ndarray:
         # The number of threads belongs to the whole process, and decides the last bits of a training in it.
@@ -218,7 +232,7 @@ def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
             torch.set_num_threads(threads)
         try:
             with torch.inference_mode():
-                batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
+                batch = torch.from_numpy(images).to(memory_format=layout)
                 return fused(batch).numpy()
         finally:
             if before != threads:

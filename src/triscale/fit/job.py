@@ -115,7 +115,7 @@ class FitResult:
     dataset: Dataset
     choice: Choice
     recipe: Recipe
-    trained: TrainResult
+    trained: TrainResult[ConvNet]
     shipped: tuple[Shipped, ...]
     limits: tuple[Limit, ...]
     missing: tuple[str, ...]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from triscale.errors import SpecError
 from triscale.models.blocks import build_block
-from triscale.models.layers import ConvNorm, Convolution, MaxPool, Swish, activation
+from triscale.models.layers import ConvNorm, Convolution, DropConnect, MaxPool, Swish, activation
+from triscale.models.model import Model
 from triscale.spec.card import ModelCard
+from triscale.spec.cost import cost
+from triscale.spec.files import network_to_dict
 from triscale.spec.network import Head, Network, Numerics, Size, Stem, as_size, shrink
 from triscale.spec.preprocessing import Preprocessing
 
 
-class ConvNet(nn.Module):
+class ConvNet(Model):
     """The module of a `Network`: stem, stages, head.
 
     network: what to build. preprocessing: how its photographs are read (by default ImageNet's, at the network's
@@ -54,6 +58,25 @@ class ConvNet(nn.Module):
         if device.type != "meta":
             self.to_empty(device=device)
             self.reset_parameters()
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.network.name
+
+    @property
+    def outputs(self) -> int:
+        """The network's classes; 0 without a head."""
+        return 0 if self.network.head is None else self.network.classes
+
+    def costs(self, size: Size) -> tuple[int, int]:
+        """(parameters, multiply-accumulates) for one image of `size` pixels (H, W), by arithmetic."""
+        counted = cost(self.network, size)
+        return counted.params, counted.macs
+
+    def description(self) -> dict[str, Any]:
+        """The network, from which the layers can be made again."""
+        return {"network": network_to_dict(self.network)}
 
     def reset_parameters(self) -> None:
         """Initialise all weights anew, from PyTorch's random state; see `initialise`."""
@@ -110,6 +133,23 @@ class ConvNet(nn.Module):
                 module.eps, module.momentum = numerics.eps, numerics.momentum
         self.network = replace(self.network, numerics=numerics)
         self._fixed = None
+
+    def regularise(self, dropout: float | None, drop_connect: float | None) -> tuple[str, ...]:
+        """Other rates of dropout and drop connect, in modules and `network` alike; None leaves one as it is."""
+        network = self.network
+        if drop_connect is not None:
+            network = replace(network, drop_connect=drop_connect)
+        if dropout is not None and network.head is not None:
+            network = replace(network, head=replace(network.head, dropout=dropout))
+        if network != self.network:
+            wanted = ConvNet(network, self.preprocessing, device="meta")
+            for own, other in zip(self.modules(), wanted.modules(), strict=True):
+                if isinstance(own, DropConnect) and isinstance(other, DropConnect):
+                    own.rate = other.rate
+                elif isinstance(own, nn.Dropout) and isinstance(other, nn.Dropout):
+                    own.p = other.p
+            self.network = network
+        return ()
 
     def _check(self, x: Tensor) -> None:
         if self._fixed is not None and tuple(x.shape[-2:]) != self._fixed:

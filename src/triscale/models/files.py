@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -16,30 +15,28 @@ from triscale.errors import FileError, WeightsError
 from triscale.models.assembler import ConvNet, for_channels
 from triscale.models.hub.fetch import fetch_weights
 from triscale.models.hub.place import is_place
+from triscale.models.model import Model
 from triscale.models.published import published_beside
 from triscale.models.recognise import COUNTER
-from triscale.models.tensors import TensorFile, read_tensors
+from triscale.models.tensors import TensorFile, read_tensors, storable
 from triscale.models.weights import FORMAT, VERSION, OwnMetadata, load_weights, own_metadata
 from triscale.spec.cost import cost
-from triscale.spec.files import card_to_dict, network_to_dict, preprocessing_to_dict
+from triscale.spec.files import card_to_dict, preprocessing_to_dict
 from triscale.spec.preprocessing import Preprocessing
 
 
-def save(model: ConvNet, path: str | Path) -> None:
+def save(model: Model, path: str | Path) -> None:
     """Write `model` to one .safetensors file, atomically; `load` gives it back, with the same answers to the last bit.
 
     Raises: FileError when it cannot be written; a file that was there is then untouched.
     """
     description = {
         "version": VERSION,
-        "network": network_to_dict(model.network),
+        **model.description(),
         "preprocessing": preprocessing_to_dict(model.preprocessing),
         "card": card_to_dict(model.card),
     }
-    tensors = {
-        key: tensor.detach().to("cpu", memory_format=torch.contiguous_format)
-        for key, tensor in model.state_dict().items()
-    }
+    tensors = storable(model.tensors())
     with atomic.replacing(path) as temporary:
         try:
             save_file(tensors, temporary, {FORMAT: json.dumps(description)})

@@ -71,6 +71,22 @@ def state_dict_in(loaded: object, where: str) -> dict[str, Tensor]:
     )
 
 
+def storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same values on the CPU, contiguous, and no two in the same memory: what a safetensors file can hold.
+
+    A weight that two layers share is written under both names; reading both back into the shared one changes nothing.
+    """
+    made: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().to("cpu", memory_format=torch.contiguous_format)
+        if value.untyped_storage().data_ptr() in taken:
+            value = value.clone()
+        taken.add(value.untyped_storage().data_ptr())
+        made[key] = value
+    return made
+
+
 def _describe(loaded: object) -> str:
     if isinstance(loaded, Mapping):
         return f"a dictionary with {', '.join(map(repr, list(loaded)[:4])) or 'nothing'}"

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -145,6 +146,29 @@ def export_state_dict(model: ConvNet, naming: Naming = "timm") -> dict[str, Tens
 def own_metadata(file: TensorFile) -> OwnMetadata | None:
     """What one of our own files says of its network; None for anybody else's.
 
+    Raises: FileError when it is of another version, damaged, or of a module that is no Network.
+    """
+    values = own_values(file)
+    if values is None:
+        return None
+    if "module" in values:
+        raise FileError(
+            f"{file.path}: holds the weights of a module of your own ({factory_in(values)}), no Network; its code "
+            f"is needed: ts.load(path, module=…), or --module path/to/{factory_in(values)} where a command takes it."
+        )
+    try:
+        return OwnMetadata(
+            network_from_dict(values.get("network")),
+            preprocessing_from_dict(values.get("preprocessing")),
+            card_from_dict(values.get("card")),
+        )
+    except SpecError as error:
+        raise FileError(f"{file.path}: its description of the network is damaged: {error}") from None
+
+
+def own_values(file: TensorFile) -> dict[str, Any] | None:
+    """What one of our own files says beside its tensors, as plain values; None for anybody else's.
+
     Raises: FileError when it is of another version or damaged.
     """
     text = file.metadata.get(FORMAT)
@@ -160,14 +184,14 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
             f"{file.path}: is of format version {version!r}, this triscale reads {VERSION}; use the triscale that "
             f"wrote it, or a newer one."
         )
-    try:
-        return OwnMetadata(
-            network_from_dict(values.get("network")),
-            preprocessing_from_dict(values.get("preprocessing")),
-            card_from_dict(values.get("card")),
-        )
-    except SpecError as error:
-        raise FileError(f"{file.path}: its description of the network is damaged: {error}") from None
+    return values
+
+
+def factory_in(values: dict[str, Any]) -> str:
+    """The name of the code that made a user's own module, as its file of weights has it."""
+    described = values["module"]
+    named = described.get("factory") if isinstance(described, dict) else None
+    return named[:80] if isinstance(named, str) and named else "my.py:factory"
 
 
 def _fit(
