@@ -226,8 +226,8 @@ LINE = NETS[: NETS.index("[][3]")].count("\n") + 1
         (("predict", "RUN", "photos"), "a module of your own (nets.py:plain), no Network; its code is needed"),
         (("export", "RUN", "m.onnx"), "--module path/to/nets.py:plain where a command takes it"),
         (
-            ("export", "RUN", "m.onnx", "--module", "nets.py:Flat"),
-            "does not fit nets.py:plain: first.weight is missing",
+            ("export", "RUN", "m.onnx", "--module", "nets.py:scalable"),
+            "does not fit nets.py:plain: stem.0.weight has shape (16, 3, 3, 3) instead of (8, 3, 3, 3)",
         ),
         (("export", "nets.py:plain", "m.onnx", "--module", "nets.py:plain"), "is code already"),
         (("export", "efficientnet_lite0", "m.onnx", "--module", "nets.py:plain"), "needs no code"),

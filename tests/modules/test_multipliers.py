@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triscale.errors import BudgetError, SpecError
-from triscale.modules.multipliers import largest_inside
+from triscale.modules.multipliers import PATIENCE, largest_inside
 from triscale.spec.limits import parse
 
 BOTH = ("depth", "width")
@@ -51,7 +51,7 @@ def test_every_limit_is_hard_and_what_the_steps_allow_is_used(limit, step):
     assert network(step)(depth, width)["params"] <= budget.limits["params"]
     more = [network(step)(depth * 1.35, width), network(step)(depth, width + 1.01 * step / 32)]
     assert max(each["params"] for each in more) > 0.97 * budget.limits["params"]
-    assert len(calls) <= 40
+    assert len(calls) <= 7 * PATIENCE + 8
 
 
 def test_the_smallest_that_was_reached_is_named():

@@ -17,6 +17,7 @@ FURTHEST = 24.0  # |phi|; the width is then a tenth or ten times the factory's o
 STEP, CLOSE = 1.0, 0.02  # of phi: the least that is stepped outwards, and how near to the edge a search ends
 AIM, ENOUGH = 0.985, 0.97  # share of a limit that a guess aims at, and beyond which nothing more is tried
 LOPSIDED = 3.0  # by how much phi one multiplier may outgrow the other to fill what rounding left over
+TRADES = (1.0, -1.0, 2.0, -2.0)  # of phi, from width to depth
 PATIENCE = 16  # modules that one search makes at most
 
 
@@ -50,7 +51,23 @@ def largest_inside(counts: Counts, budget: Budget, directions: tuple[str, ...], 
     for direction in directions if len(directions) > 1 else ():
         if share(phis) < ENOUGH:
             phis = _grown(share, phis, (direction,), phis[direction] + LOPSIDED)
-    return _multipliers(phis)
+    return _multipliers(_traded(share, phis) if len(directions) > 1 else phis)
+
+
+def _traded(share: Share, start: dict[str, float]) -> dict[str, float]:
+    """Depth for width, or width for depth, where that fills what coarse steps left over; `start` where nothing does."""
+    best = start
+    for shift in TRADES:
+        if share(best) >= ENOUGH:
+            break
+        moved = {"depth": start["depth"] + shift, "width": start["width"] - max(shift, 0.0) - STEP}
+        try:
+            if share(moved) <= 1:
+                moved = _grown(share, moved, ("width",), start["width"] + LOPSIDED)
+                best = max(best, moved, key=share)
+        except SpecError:  # a factory may make nothing so small
+            continue
+    return best
 
 
 def _multipliers(phis: Mapping[str, float]) -> tuple[float, float]:
