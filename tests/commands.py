@@ -40,11 +40,11 @@ os._exit(code)
 class Commands(Forks):
     """Runs `triscale ARGUMENTS`, one at a time, each in its own process and process group; use it in a `with` block.
 
-    whole: whether latency is measured in yet another process, and reports are drawn, as for a user; both take seconds.
+    imports: statements run before anything is forked. whole: whether latency is measured in yet another process, and reports are drawn, as for a user; both take seconds.
     """
 
-    def __init__(self, folder: Path, whole: bool = False) -> None:
-        super().__init__(IMPORTS)
+    def __init__(self, folder: Path, whole: bool = False, imports: str = IMPORTS) -> None:
+        super().__init__(imports)
         self.whole = whole
         self.out, self.err = str(folder / "command.out"), str(folder / "command.err")
         self.process = 0

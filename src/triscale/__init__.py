@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from triscale.errors import TriscaleError
     from triscale.models.create import create_model
-    from triscale.models.files import load, save
+    from triscale.models.files import save
+    from triscale.models.grow import grow
+    from triscale.models.hub.push import push
     from triscale.models.weights import LoadReport, export_state_dict, load_weights
     from triscale.modules.count import ModuleCost, module_cost
+    from triscale.modules.files import load
     from triscale.modules.report import ScalingReport, scaling_report
     from triscale.modules.scale import scale_module
     from triscale.spec.block import Block, Squeeze
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
     from triscale.spec.preprocessing import Preprocessing
     from triscale.spec.rounding import Rounding
+    from triscale.spec.rules import fast_compound
     from triscale.spec.scaling import compound, scale
 
 # Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
@@ -33,9 +37,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "triscale.errors": ("TriscaleError",),
     "triscale.models.create": ("create_model",),
-    "triscale.models.files": ("load", "save"),
+    "triscale.models.files": ("save",),
+    "triscale.models.grow": ("grow",),
+    "triscale.models.hub.push": ("push",),
     "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
     "triscale.modules.count": ("ModuleCost", "module_cost"),
+    "triscale.modules.files": ("load",),
     "triscale.modules.report": ("ScalingReport", "scaling_report"),
     "triscale.modules.scale": ("scale_module",),
     "triscale.spec.block": ("Block", "Squeeze"),
@@ -47,6 +54,7 @@ _HOMES = {
     "triscale.spec.network": ("Head", "Network", "Numerics", "Stage", "Stem", "stage"),
     "triscale.spec.preprocessing": ("Preprocessing",),
     "triscale.spec.rounding": ("Rounding",),
+    "triscale.spec.rules": ("fast_compound",),
     "triscale.spec.scaling": ("compound", "scale"),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
@@ -71,12 +79,15 @@ __all__ = [
     "cost",
     "create_model",
     "export_state_dict",
+    "fast_compound",
     "fit_budget",
+    "grow",
     "list_networks",
     "load",
     "load_weights",
     "module_cost",
     "network",
+    "push",
     "read_network",
     "save",
     "scale",

@@ -4,8 +4,9 @@ TriscaleError                what a caller can catch; the command line prints on
 ├── SpecError                a network, stage or block that cannot be (a bad value, two numbers that disagree)
 ├── BudgetError              a budget that cannot be read, or that nothing satisfies
 ├── FileError                a file that is missing, unreadable, truncated, unsafe or of another format
-│   └── DataError            images, labels or folders that cannot be learnt from
-│       └── ImageError       one image file that cannot be used, and why (lives in triscale.data.images)
+│   ├── DataError            images, labels or folders that cannot be learnt from
+│   │   └── ImageError       one image file that cannot be used, and why (lives in triscale.data.images)
+│   └── HubError             a repository on the Hugging Face Hub that cannot be reached, read or written
 ├── WeightsError             tensors that do not belong to this network
 ├── ModuleError              somebody's nn.Module that cannot be traced or scaled, and where in it
 ├── MissingExtraError        an optional library is not installed
@@ -46,6 +47,10 @@ class FileError(TriscaleError):
 
 class DataError(FileError):
     """Images, labels or folders that cannot be learnt from."""
+
+
+class HubError(FileError):
+    """A repository on the Hugging Face Hub that cannot be reached, read or written."""
 
 
 class WeightsError(TriscaleError):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.fitted import refusal, triscale
 from triscale.spec import families
+from triscale.spec.aliases import ALIASES
 from triscale.spec.cost import cost
 from triscale.spec.files import network_from_dict, read_network, write_network
 
@@ -43,9 +44,10 @@ def test_the_light_commands_take_little_time_and_never_import_torch(arguments):
 
 def test_list_shows_every_network_with_its_cost():
     lines = triscale("list").out.splitlines()
-    assert lines[0].split() == ["name", "pixels", "params", "MACs", "activations", "memory"]
+    assert lines[0].split() == ["name", "pixels", "params", "MACs", "activations", "memory", "top-1", "of"]
     assert [line.split()[0] for line in lines[1:]] == families.list_networks()
-    assert lines[1].split() == ["efficientnet_b0", "224", "5.29M", "386M", "6.75M", "27.2", "MB"]
+    b0 = ["efficientnet_b0", "224", "5.29M", "386M", "6.75M", "27.2", "MB", "78.8", "Google,", "NoisyStudent"]
+    assert lines[1].split() == b0
 
 
 def test_list_as_json_has_exact_counts():
@@ -59,6 +61,14 @@ def test_list_as_json_has_exact_counts():
             "macs": own.macs,
             "activations": 6_747_036,
             "memory": own.memory,
+            "best_top1": {
+                "top1": 78.8,
+                "source": "Google",
+                "weights": "NoisyStudent",
+                "top5": None,
+                "pixels": None,
+                "extra": True,
+            },
         }
     ]
 
@@ -66,7 +76,44 @@ def test_list_as_json_has_exact_counts():
 def test_list_takes_a_pattern_and_refuses_one_that_matches_nothing():
     names = [each["name"] for each in json.loads(triscale("list", "efficientnet_lite?", "--json").out)]
     assert names == [f"efficientnet_lite{number}" for number in range(5)]
-    assert "no network is called 'resnet*'" in refusal("list", "resnet*")
+    assert "no network is called 'vgg*'" in refusal("list", "vgg*")
+
+
+def test_list_shows_the_names_of_other_libraries_and_whose_they_are():
+    lines = triscale("list", "--aliases").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(ALIASES)
+    rows = json.loads(triscale("list", "tf_mobilenetv3_large_100", "--aliases", "--json").out)
+    assert rows == [
+        {
+            "name": "tf_mobilenetv3_large_100",
+            "network": "mobilenet_v3_large",
+            "owner": "Google",
+            "numerics": {"padding": "same", "eps": 1e-3, "momentum": 0.01},
+        }
+    ]
+    assert "no network is called 'b0'" in refusal("list", "b0", "--aliases")
+
+
+def test_info_shows_every_published_accuracy_with_its_source_and_where_the_owners_differ():
+    told = triscale("info", "efficientnet_b2").out
+    assert "80.1    94.9   EfficientNet paper  AutoAugment\n" in told
+    assert "80.608  95.31  torchvision         IMAGENET1K_V1 at 288 px\n" in told
+    assert "EfficientNet paper: https://arxiv.org/abs/1905.11946v5, tables 2 and 3\n" in told
+    assert "  padding: timm and torchvision symmetric, Google same\n" in told
+    assert "  evaluation size: timm and torchvision 288 px, Google 260 px\n" in told
+    document = json.loads(triscale("info", "efficientnet_b2", "--json").out)
+    assert len(document["published"]) == 10
+    assert document["published"][0]["top1"] == 80.1
+    assert document["published"][0]["url"].startswith("https://arxiv.org/abs/1905.11946v5")
+    assert document["preprocessing"]["size"] == [288, 288]
+    assert len(document["differences"]) == 6
+
+
+def test_info_takes_the_names_of_other_libraries_and_says_ours():
+    assert "our name: mnasnet_b1" in triscale("info", "mnasnet1_0").out
+    assert triscale("info", "efficientnet_b0.ra_in1k").out == triscale("info", "efficientnet_b0").out.replace(
+        "abs/1905.11946\n", "abs/1905.11946; our name: efficientnet_b0\n"
+    )
 
 
 @pytest.mark.parametrize(("name", "depth"), [("efficientnet_b0", 82), ("efficientnet_b7", 274)])
@@ -147,8 +194,11 @@ def test_scale_by_multipliers_by_phi_and_to_a_budget(tmp_path):
         (("info", "/"), "/: is a folder without network.json"),
         (("info", "efficientnet_b0", "--size", "0"), "a size is a number of pixels in 1.."),
         (("info", "efficientnet_b0", "--size", "1", "2", "3"), "--size takes one number or height and width"),
-        (("scale", "efficientnet_b0"), "give one of the three"),
-        (("scale", "efficientnet_b0", "--phi", "1", "--to", "macs<=1G"), "give one of the three"),
+        (("scale", "efficientnet_b0"), "scale takes one of --depth, --width or --resolution; --phi; --fast; --to;"),
+        (
+            ("scale", "efficientnet_b0", "--phi", "1", "--to", "macs<=1G"),
+            "scale takes one of --depth, --width or --resolution; --phi; --fast; --to;",
+        ),
         (("scale", "efficientnet_b0", "--depth", "-1"), "needs multipliers above 0"),
         (("scale", "efficientnet_b0", "--width", "nan"), "needs multipliers above 0"),
         (("scale", "efficientnet_b0", "--phi", "1e9"), "phi=1e+09 makes what no network may be"),

@@ -108,6 +108,48 @@ def test_published_weights_at_another_size(images, tmp_path, monkeypatch):
     assert model.card.licence == "Apache-2.0"
 
 
+def test_a_larger_network_is_grown_from_a_run_of_a_smaller_one(images, trained, tmp_path):
+    small = ts.load(trained[0] / "model.safetensors")
+    write_network(ts.scale(tiny_network(classes=1000), depth=2, width=1.5), tmp_path / "large.json")
+    command = arguments(tmp_path / "large.json", images, tmp_path / "run", "--grow-from", trained[0])
+    done = triscale(*command)
+    assert done.code == 0
+    large = ts.load(tmp_path / "run" / "model.safetensors")
+    assert ts.cost(large.network).params > ts.cost(small.network).params
+    assert f"grown from {small.network.name} to {large.network.name}" in large.card.notes
+    assert read_run(tmp_path / "run").arguments["grow_from"] == str(trained[0].resolve())
+    assert read_config(tmp_path / "run" / "config.toml")["recipe"]["least_steps"] == 0
+    assert triscale(*command).err.endswith("is done already\n")
+    assert "grow_from was" in refusal(*command[:-2])
+
+
+def test_growing_may_change_the_classes(images, net, tmp_path):
+    """The smaller model answers 1,000 classes, the images have three."""
+    torch.manual_seed(0)
+    ts.save(ts.create_model(ts.read_network(net)), tmp_path / "small.safetensors")
+    write_network(ts.scale(ts.read_network(net), width=2), tmp_path / "large.json")
+    command = arguments(
+        tmp_path / "large.json", images, tmp_path / "run", "--grow-from", tmp_path / "small.safetensors"
+    )
+    assert triscale(*command).code == 0
+    assert ts.load(tmp_path / "run" / "model.safetensors").network.classes == 3
+
+
+def test_what_cannot_be_grown_is_one_line_and_the_folder_stays_free(images, net, trained, tmp_path):
+    write_network(ts.scale(ts.read_network(net), width=0.5), tmp_path / "narrow.json")
+    out = tmp_path / "run"
+    said = refusal(*arguments(tmp_path / "narrow.json", images, out, "--grow-from", trained[0]))
+    assert "cannot be grown from" in said
+    assert "has only" in said
+    said = refusal(*arguments(net, images, out, "--grow-from", trained[0], "--weights", "pretrained"))
+    assert said.endswith("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
+    assert "b0 has no pretrained weights" in refusal(*arguments(net, images, out, "--grow-from", "efficientnet_b0"))
+    assert "no such file or run folder" in refusal(
+        *arguments(net, images, out, "--grow-from", tmp_path / "x.safetensors")
+    )
+    assert triscale(*arguments(net, images, out)).code == 0
+
+
 def test_the_recipe_of_an_earlier_run_is_taken_but_for_what_is_given(net, images, trained, tmp_path):
     recipe = {**read_config(trained[0] / "config.toml")["recipe"], "epochs": 1, "optimiser": "sgd"}
     write_config(tmp_path / "config.toml", {"recipe": recipe})

@@ -19,7 +19,17 @@ NAMES = (
     "tf_efficientnet_b0",
     "efficientnet_lite0",
     "tf_efficientnet_lite0",
+    "efficientnet_edgetpu_s",
+    "efficientnetv2_b0",
+    "tf_efficientnetv2_b1",
+    "mobilenet_v1",
+    "mobilenet_v2",
     "mobilenet_v3_large",
+    "tf_mobilenetv3_small_075",
+    "mnasnet_a1",
+    "resnet18",
+    "resnet50",
+    "seresnet50",
     "detnas_coco_fpn_300m",
 )
 
@@ -27,12 +37,14 @@ NAMES = (
 @pytest.fixture(scope="module", params=NAMES)
 def model(request):
     torch.manual_seed(0)
-    return randomised(ConvNet(network(request.param)))
+    made = randomised(ConvNet(network(request.param)))
+    # V2 without training passes on the last digit of a sum up to a million times larger; in fp64 that is still nothing.
+    return made.double() if "efficientnetv2" in request.param else made
 
 
 def test_a_fused_network_is_the_same_function(model):
     for size in [(64, 64), (65, 98)]:
-        images = photos(*size)
+        images = photos(*size).to(model.head.classifier.weight.dtype)
         assert relative_error(answer(fuse(model, size), images), answer(model, images)) < 1e-5
 
 

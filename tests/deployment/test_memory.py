@@ -12,7 +12,7 @@ from triscale.deployment.fuse import fuse
 from triscale.models.assembler import ConvNet
 from triscale.spec.block import Block
 from triscale.spec.cost import cost
-from triscale.spec.families import network
+from triscale.spec.families import list_networks, network
 from triscale.spec.network import Stem, stage
 
 SIZES = [f"b{i}" for i in range(9)] + [f"lite{i}" for i in range(5)] + ["l2"]
@@ -21,7 +21,14 @@ LARGE = ("b8", "l2", "tf_efficientnet_b6", "tf_efficientnet_b7")  # seconds each
 MEMBERS = [pytest.param(name, marks=[pytest.mark.slow] * name.endswith(LARGE)) for name in FAMILY]
 
 
-@pytest.mark.parametrize("name", [*MEMBERS, "mobilenet_v3_large", "detnas_coco_fpn_300m"])
+# Of the other families all; the largest, which differ from these in lengths and widths alone, take seconds each
+OTHERS = [name for name in list_networks() if not name.startswith(("efficientnet_", "tf_efficientnet_"))]
+SECONDS = ("v2_m", "v2_l", "v2_xl", "resnet152", "resnet200", "resnet101_2", "seresnet101")
+OTHERS = [pytest.param(name, marks=[pytest.mark.slow] * name.endswith(SECONDS)) for name in OTHERS]
+EDGETPU = [f"efficientnet_edgetpu_{size}" for size in "sml"]
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, *EDGETPU, *OTHERS])
 def test_memory_and_activations_by_arithmetic_are_those_of_the_built_network(name):
     net = network(name)
     model = ConvNet(net, device="meta").eval()

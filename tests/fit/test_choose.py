@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triscale.errors import BudgetError
-from triscale.fit.choose import Known, choose, largest_useful_side
+from triscale.fit.candidate import Known
+from triscale.fit.choose import choose, largest_useful_side
+from triscale.fit.grown import growth_source
 from triscale.spec.cost import cost
 from triscale.spec.families import network
+from triscale.spec.growth import require_growable
 from triscale.spec.limits import COUNTED, Budget, counted, parse
 
 # Published top-1 of the Lite weights: tensorflow/tpu, models/official/efficientnet/lite/README.md
@@ -118,6 +121,64 @@ def test_an_impossible_budget_names_the_smallest_that_can_be_reached():
         choice("macs<=1K")
     smallest = str(caught.value).split("has macs ")[1].split(";")[0]
     assert choice(f"macs<={smallest}").chosen.values["macs"] <= float(smallest[:-1]) * 1e3
+
+
+@pytest.mark.parametrize(
+    ("budget", "side"),
+    [("macs<=1.5G", PHOTOGRAPHS), ("params<=8M", PHOTOGRAPHS), ("size<=32MB", PHOTOGRAPHS),
+     ("latency<=90ms", PHOTOGRAPHS), ("macs<=90M", 28)],
+)  # fmt: skip
+def test_where_the_budget_holds_a_clearly_larger_network_it_is_grown_from_the_largest_that_it_contains(budget, side):
+    made = choice(budget, side)
+    assert (made.chosen.grown, made.chosen.weights, made.chosen.top1) == (True, "efficientnet_lite2", None)
+    source = growth_source(network("tf_efficientnet_lite2"), made.chosen.network)
+    require_growable(source, made.chosen.network)
+    growth = cost(made.chosen.network).macs / cost(source).macs
+    assert growth >= 1.25
+    assert made.chosen.scaled.startswith(f"grown from efficientnet_lite2, {growth:.2g} times the MACs")
+    assert "begins as the same function as efficientnet_lite2 and has room" in made.chosen.reason
+    said = {each.weights: each.reason for each in made.rejected if each.weights and each.inside}
+    assert set(said.values()) == {"clearly smaller than the budget allows, and the chosen network starts from "
+                                  "efficientnet_lite2"}  # fmt: skip
+
+
+def test_the_grown_network_has_the_numerics_of_the_weights():
+    assert choice("macs<=1.5G").chosen.network.numerics == network("tf_efficientnet_lite2").numerics
+
+
+def test_what_is_hardly_larger_is_not_worth_weights_of_known_accuracy():
+    """Lite2 takes 860M: at 1.1G, depth and width are less than two thirds of a compound step larger."""
+    assert choice("macs<=1.1G").chosen.network.name == "efficientnet_lite2"
+    assert choice("macs<=1.3G").chosen.grown
+
+
+def test_growth_ends_at_four_times_the_macs_of_the_best_network_with_weights():
+    """More budget is not more images."""
+    lite2 = choice("macs<=1G").chosen.values["macs"]
+    assert choice("macs<=20G").chosen.network == choice("macs<=9G").chosen.network
+    assert 3.5 * lite2 < choice("macs<=20G").chosen.values["macs"] <= 4 * lite2
+
+
+def test_what_is_grown_starts_from_the_best_that_there_is():
+    lite1 = choice("macs<=2G", known=KNOWN[:2])
+    assert (lite1.chosen.grown, lite1.chosen.weights) == (True, "efficientnet_lite1")
+    # Another family's network may be more accurate than all that the budget's network contains: then that is taken.
+    better = Known("efficientnet_b0", network("tf_efficientnet_b0"), 0.9)
+    made = choice("macs<=2G", known=[*KNOWN, better], baselines=BASELINES[1:])
+    assert (made.chosen.grown, made.chosen.weights) == (False, "efficientnet_b0")
+
+
+def test_below_the_smallest_network_with_weights_nothing_is_grown():
+    for budget in ("macs<=300M", "params<=1M"):
+        made = choice(budget)
+        assert not any(each.grown for each in (made.chosen, *made.rejected))
+
+
+def test_nothing_is_measured_to_grow_where_a_measured_limit_leaves_no_room():
+    asked = []
+    assert not choice("latency<=50ms", asked=asked).chosen.grown
+    assert len(asked) == len(KNOWN)
+    assert choice("latency<=90ms", asked=asked).chosen.grown
 
 
 @pytest.mark.parametrize("order", [1, -1])

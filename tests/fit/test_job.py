@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from triscale.data.transforms import load as load_image
 from triscale.deployment.engine import load_engine
 from triscale.deployment.latency import Latency
 from triscale.errors import TrainingError
+from triscale.fit.choose import choose
 from triscale.fit.job import Job, Limit, fit, open_dataset
 from triscale.fit.record import read_choice
 from triscale.spec.files import read_network
@@ -248,3 +250,41 @@ def test_a_limit_holds_at_the_limit_and_not_above_it():
 def test_a_job_that_no_recipe_takes_cannot_be_written_down(tmp_path, given, said):
     with pytest.raises(TrainingError, match=said):
         Job(tmp_path, parse("macs<=1G"), **given)
+
+
+def test_where_the_budget_holds_more_than_published_weights_a_grown_network_is_trained(images, tmp_path):
+    """Lite2 at 64 pixels, all that these images call for, takes 52M."""
+    run = tmp_path / "run"
+    done = triscale(*fit_arguments(images, run, "macs<=70M"))
+    assert done.code == 0
+    chosen = read_choice(run / "choice.json").chosen
+    assert (chosen.grown, chosen.weights) == (True, "efficientnet_lite2")
+    assert read_run(run).network == {
+        "name": "efficientnet_lite0@macs70M",
+        "weights": "efficientnet_lite2",
+        "grown": True,
+    }
+    assert ts.load(run / "model.safetensors").network == chosen.network
+    assert (
+        "grown from efficientnet_lite2, then trained; published ImageNet weights" in (run / "report.html").read_text()
+    )
+    assert "grown from efficientnet_lite2" in done.out.splitlines()[0]
+    assert triscale(*fit_arguments(images, run, "macs<=70M")).err.endswith(f"its report is {run / 'report.html'}\n")
+
+
+def test_what_is_grown_begins_as_the_published_network_and_the_same_after_a_stop(images):
+    made = choose(parse("macs<=70M"), 3, 32, job.known_networks(), [ts.network("efficientnet_lite0")])
+    dataset = open_dataset(Job(images, parse("macs<=70M")))
+    models = [job.starting_model(made.chosen, dataset, seed) for seed in (0, 0, 1)]
+    first, again, other = (torch.cat([p.flatten() for p in model.parameters()]) for model in models)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    published = ts.create_model(replace(ts.network("efficientnet_lite2"), classes=3), "pretrained")
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, expected = models[0].features(pixels), published.features(pixels)
+    for stride, map_ in expected.items():  # the first channels of a grown map are those of the map it grew from
+        error = (found[stride][:, : map_.shape[1]] - map_).abs().max() / map_.abs().max()
+        assert error <= 1e-4
+    assert models[0].card.classes == ("apple", "bridge", "cloud")
+    assert "grown from tf_efficientnet_lite2 to efficientnet_lite0@macs70M" in models[0].card.notes

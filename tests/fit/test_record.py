@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,23 @@ def test_a_choice_comes_back_from_its_file(choice, tmp_path):
     assert read_choice(tmp_path / "choice.json") == choice
 
 
+def test_that_a_network_is_grown_comes_back_too(choice, tmp_path):
+    grown = replace(choice.chosen, grown=True, top1=None, kept=1.25)
+    write_choice(replace(choice, chosen=grown), tmp_path / "choice.json")
+    assert read_choice(tmp_path / "choice.json").chosen == grown
+
+
+def test_a_choice_of_the_first_version_has_nothing_grown(choice, tmp_path):
+    """A run that began before networks could be grown goes on."""
+    path = tmp_path / "choice.json"
+    write_choice(choice, path)
+    document = json.loads(path.read_text())
+    for each in (document["chosen"], *document["rejected"]):
+        del each["grown"]
+    path.write_text(json.dumps(document | {"version": 1}))
+    assert read_choice(path) == choice
+
+
 def test_what_was_never_measured_is_left_out(choice, tmp_path):
     unmeasured = Candidate(**{**choice_fields(choice.chosen), "values": {"macs": 1.0, "latency": math.inf}})
     write_choice(Choice(unmeasured, (), ()), tmp_path / "choice.json")
@@ -50,7 +68,8 @@ def test_a_missing_file_is_one_line(tmp_path):
         (lambda document: document["chosen"]["network"].update(classes=-1), "is damaged"),
         (lambda document: document["chosen"].update(values=3), "is damaged"),
         (lambda document: document.update(rejected=3), "is damaged"),
-        (lambda document: document.update(version=2), "is of version 2, this triscale reads 1"),
+        (lambda document: document["chosen"].pop("grown"), "is damaged"),
+        (lambda document: document.update(version=3), "is of version 3, this triscale reads 1 to 2"),
     ],
 )
 def test_a_damaged_file_is_one_line(choice, tmp_path, damage, said):

@@ -6,9 +6,10 @@ import torch
 from tests.models.helpers import answer, photos, small_model, small_network
 from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models import pretrained as pretrained_module
-from triscale.models.create import create_model
+from triscale.models.create import create_model, with_classes
 from triscale.models.files import save
 from triscale.models.pretrained import PACKAGES, imagenet_classes, pretrained
+from triscale.spec.card import ModelCard
 from triscale.spec.families import network
 from triscale.spec.scaling import lowres, scale
 
@@ -34,6 +35,19 @@ def test_classes_and_channels_can_be_others():
 def test_an_impossible_number_is_refused():
     with pytest.raises(SpecError, match=r"classes must be .* got 0"):
         create_model("efficientnet_lite0", num_classes=0)
+
+
+def test_other_classes_put_a_quiet_classifier_on_the_same_features():
+    trained = small_model()
+    trained.card = ModelCard(("a", "b", "c", "d", "e"), "mine", "MIT", metrics={"top1": 0.5})
+    assert with_classes(trained, 5) is trained
+    made = with_classes(trained, 7)
+    for key, tensor in trained.state_dict().items():
+        if not key.startswith("head.classifier"):
+            assert torch.equal(made.state_dict()[key], tensor)
+    assert torch.equal(answer(made, photos(32, 32)), torch.zeros(1, 7))
+    assert made.card == ModelCard((), "mine", "MIT", notes="fresh classifier of 7 classes")
+    assert (made.network.numerics, made.training) == (trained.network.numerics, False)
 
 
 def test_weights_come_from_a_file(tmp_path):

@@ -51,13 +51,6 @@ def test_the_same_tensors_answer_differently_by_their_name():
     assert relative_error(answer(native, images), answer(google, images)) > 1e-2
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_lite_equals_timm(number):
-    name = f"tf_efficientnet_lite{number}"
-    ours = randomised(create_model(name))
-    agree(ours, with_weights(timm_model(name), export_state_dict(ours)), [(65, 96)])
-
-
 @pytest.mark.parametrize("number", range(3))
 def test_lite_with_its_published_weights_equals_efficientnet_lite_pytorch(number):
     name = f"efficientnet_lite{number}"
@@ -80,18 +73,13 @@ def test_torchvisions_b0_and_its_numerics():
     agree(ours, peer, [(65, 96)])
 
 
-@pytest.mark.parametrize("naming", ["timm", "efficientnet_pytorch", "torchvision", "triscale"])
-def test_weights_come_back_bit_for_bit_from_every_naming(naming):
-    model = randomised(create_model("efficientnet_b0"))
-    other = create_model("efficientnet_b0")
-    report = load_weights(other, export_state_dict(model, naming))
-    assert report.naming == naming
-    back = other.state_dict()
-    assert all(torch.equal(tensor, back[key]) for key, tensor in model.state_dict().items())
-
-
-def test_exported_names_are_the_peers_own_in_their_order():
-    model = create_model("efficientnet_b1")
-    peer = timm_model("efficientnet_b1")().state_dict()
-    assert {k: v.shape for k, v in export_state_dict(model, "timm").items()} == {k: v.shape for k, v in peer.items()}
-    assert list(export_state_dict(model, "timm")) == list(peer)
+@pytest.mark.parametrize("name", ["efficientnet-b5", "efficientnet-b6", "efficientnet-b7"])
+def test_the_large_ones_equal_efficientnet_pytorch(name):
+    ours = randomised(create_model(f"tf_{name.replace('-', '_')}"))
+    tensors = export_state_dict(ours, "efficientnet_pytorch")
+    fresh = create_model(name.replace("-", "_"))
+    assert load_weights(fresh, tensors).numerics == ours.network.numerics
+    peer = with_weights(lukemelas_model(name), tensors)
+    # In fp64: without training, B7 passes the last digit of a sum on ten thousand times larger.
+    images = photos(65, 97).double()
+    assert relative_error(answer(fresh.double(), images), answer(peer.double(), images)) < 1e-5

@@ -57,6 +57,16 @@ def test_tensors_of_a_wider_network_are_named_with_both_shapes():
     assert "1 of other shapes (stages.1.0.project.conv.weight 20x32x1x1 instead of 16x32x1x1)" in message
 
 
+@pytest.mark.parametrize(("one", "other"), [("timm", "torchvision"), ("efficientnet_pytorch", "triscale")])
+def test_two_namings_mixed_are_called_so(one, other):
+    """Half of the layers in one library's names, half in another's: neither of them can say which network it is."""
+    first, second = (list(export_state_dict(small_model(), naming).items()) for naming in (one, other))
+    message = refused(small_model(1), dict(first[:59] + second[59:]))
+    assert "two namings mixed, " in message
+    for naming in (one, other):
+        assert f"59 of its names are {naming}'s" in message
+
+
 def test_names_that_nobody_uses_are_shown():
     message = refused(small_model(), {"layer1.0.weight": torch.ones(1)})
     assert "none of its 1 names belongs to small (it begins with layer1.0.weight)" in message
@@ -90,8 +100,8 @@ def test_weights_for_colours_answer_the_same_for_grey_images():
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
 def test_more_channels_share_the_old_weights(channels):
     weight = torch.arange(1.0, 4.0).reshape(1, 3, 1, 1)
-    expected = {1: [6.0], 2: [1.5, 3.0], 4: [0.75, 1.5, 2.25, 0.75], 6: [0.5, 1.0, 1.5, 0.5, 1.0, 1.5]}
-    assert adapt_channels(weight, channels).flatten().tolist() == expected[channels]
+    expected = {1: [6.0], 2: [2.5, 3.5], 4: [0.5, 2.0, 3.0, 0.5], 6: [0.5, 1.0, 1.5, 0.5, 1.0, 1.5]}
+    assert adapt_channels(weight, channels).flatten().tolist() == expected[channels]  # each sums to 1 + 2 + 3
 
 
 def test_counters_that_old_files_lack_are_new():

@@ -94,6 +94,9 @@ def test_a_name_fixes_the_numerics_as_its_owner_does():
     google = SHARED["efficientnet"]["bn"]
     assert network("efficientnet_b0").numerics == Numerics("symmetric", 1e-5, 0.1)
     assert network("tf_efficientnet_b0").numerics == Numerics("same", google["eps"], google["momentum_pytorch"])
+    v2 = SHARED["efficientnetv2"]["bn"]
+    assert network("tf_efficientnetv2_s").numerics == Numerics("same", v2["eps"], v2["momentum_pytorch"])
+    assert network("mobilenet_v3_large").numerics == Numerics("symmetric", 1e-3, 0.01)  # torchvision's
     timm = CLASSIFICATION["bn_pytorch"]["timm_non_tf_models"]
     assert network("efficientnet_lite0").numerics == Numerics("symmetric", timm["eps"], timm["momentum"])
 
@@ -125,10 +128,46 @@ def test_lite_photographs_are_x_minus_127_over_128():
     assert [255 * s for s in own.std] == pytest.approx([shared["std_255"]] * 3)
 
 
-@pytest.mark.parametrize("name", list_networks())
+ELSEWHERE = {
+    name: sizes for name, sizes in CLASSIFICATION["timm_native_train_test"].items() if name != "efficientnet_b0"
+}
+
+
+@pytest.mark.parametrize("name", [name for name in list_networks() if name not in ELSEWHERE])
 def test_every_network_has_a_preprocessing_of_its_own_size_and_channels(name):
     assert preprocessing(name).size == network(name).resolution
     assert preprocessing(name).channels == network(name).in_channels
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_timm_trains_and_evaluates_its_own_b1_to_b4_elsewhere_and_keeps_the_whole_photograph(name):
+    own, (train, evaluation) = preprocessing(name), ELSEWHERE[name]
+    assert (own.train_size, own.size, own.crop) == ((train, train), (evaluation, evaluation), 1.0)
+    assert network(name).resolution == preprocessing(f"tf_{name}").size  # Google's, and that of the golden counts
+
+
+V2 = [name for name in NETWORKS if name.startswith("efficientnetv2")]
+
+
+@pytest.mark.parametrize("name", V2)
+def test_v2_is_trained_on_smaller_images_than_it_is_evaluated_on(name):
+    assert preprocessing(f"tf_{name}").train_size == (NETWORKS[name]["train_resolution"],) * 2
+
+
+@pytest.mark.parametrize("size", ["s", "m", "l", "xl"])
+def test_large_v2_squashes_the_whole_photograph_to_x_minus_128_over_128(size):
+    own = preprocessing(f"efficientnetv2_{size}")
+    assert (own.fit, own.crop, own.interpolation) == ("squash", 1.0, "bilinear")
+    assert [255 * value for value in (*own.mean, *own.std)] == pytest.approx([128] * 6)
+
+
+def test_small_v2_reads_photographs_as_v1_does():
+    v1, v2 = preprocessing("efficientnet_b0"), preprocessing("efficientnetv2_b0")
+    assert (v2.mean, v2.std, v2.interpolation, v2.fit, v2.crop) == (v1.mean, v1.std, "bicubic", "crop", v1.crop)
+
+
+def test_edgetpu_photographs_are_those_of_lite():
+    assert preprocessing("efficientnet_edgetpu_s") == preprocessing("efficientnet_lite0")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ LIBRARIES = (
     Library("matplotlib", "matplotlib", "train", "plots in reports"),
     Library("tensorboard", "tensorboard", "train", "training curves"),
     Library("onnx", "onnx", "deploy", "export to ONNX and OpenVINO"),
+    Library("onnxscript", "onnxscript", "deploy", "export of modules of your own"),
     Library("onnxruntime", "onnxruntime", "deploy", "running and measuring ONNX files"),
     Library("openvino", "openvino", "openvino", "export to and running OpenVINO files"),
     Library(

@@ -18,6 +18,7 @@ def evaluate_command(
     split: Literal["auto", "test", "val", "train", "all"] = "auto",
     seed: int = 0,
     skip_broken: bool = False,
+    module: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Evaluate a model on images that have labels, with the preprocessing that its weights came with.
@@ -27,7 +28,7 @@ def evaluate_command(
     Parameters
     ----------
     model
-        a run's folder, a model file, an exported file (.onnx, .xml), or a name with installed weights
+        a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     data
         an image folder or a CSV
     split
@@ -36,16 +37,19 @@ def evaluate_command(
         of the split, where the data has none: the one that the model was trained with
     skip_broken
         go on without images that cannot be read
+    module
+        file.py:factory, the code of a run or model file that holds the weights of a module of your own
     json
         print JSON instead of a table
     """
     import numpy as np
 
+    from triscale.cli.models import loader_of
     from triscale.data.dataset import read_dataset
     from triscale.deployment.predictor import BATCH, open_predictor
 
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
-    predictor = open_predictor(model)
+    predictor = open_predictor(model, own=loader_of(module))
     chosen = ("test" if dataset.test else "val") if split == "auto" else split
     samples = dataset.train + dataset.val + dataset.test if chosen == "all" else getattr(dataset, chosen)
     if not samples:

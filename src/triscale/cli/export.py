@@ -19,6 +19,7 @@ def export_command(
     pixels: Annotated[tuple[int, ...], Parameter(name="--size", consume_multiple=True)] = (),
     images: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     count: int = 64,
+    module: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Export a model, run the same images through both, and exit 1 if they differ.
@@ -28,7 +29,8 @@ def export_command(
     Parameters
     ----------
     model
-        a run's folder, a model file (.safetensors), or a name with installed weights
+        a run's folder, a model file (.safetensors), hf://OWNER/REPO, a name with installed weights, or your own code as
+        file.py:factory, with the weights that it gives its module
     out
         ends in .onnx (ONNX Runtime) or .xml (OpenVINO, with its .bin beside it)
     engine
@@ -39,6 +41,8 @@ def export_command(
         compare on these files, folders or globs instead of random images
     count
         how many images are compared at most
+    module
+        file.py:factory, the code of a run or model file that holds the weights of a module of your own
     json
         print JSON instead of text
     """
@@ -55,13 +59,14 @@ def export_command(
     from triscale.deployment.predictor import image_files
     from triscale.deployment.verify import verify
 
-    source = open_model(model)
-    size = (pixels[0], pixels[-1]) if pixels else source.preprocessing.size
+    size = (pixels[0], pixels[-1]) if pixels else None
+    source = open_model(model, module, size)
+    size = size or source.preprocessing.size
     written = export(source, out, engine, size)
     if images:
         compared = torch.stack([load_image(p, source.preprocessing, size) for p in image_files(images)[:count]])
     else:
-        shape = (count, source.network.in_channels, *size)
+        shape = (count, source.in_channels, *size)
         compared = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     check = verify(source, written.path, compared)
     latency = measure_fresh(written.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,11 @@ from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
 from triscale.spec.cost import Cost, cost
-from triscale.spec.files import network_to_dict
+from triscale.spec.differences import differences, share
+from triscale.spec.families import NETWORKS, is_network, own_name, preprocessing
+from triscale.spec.files import network_to_dict, preprocessing_to_dict
 from triscale.spec.network import Network
+from triscale.spec.published import SOURCES, Figure, figures
 from triscale.spec.table import count_layers, table_rows
 
 
@@ -34,7 +38,7 @@ def info(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO
     pixels
         input size: one number, or height and width
     blocks
@@ -56,10 +60,13 @@ def info(
         if picture.suffix != ".svg":
             raise SpecError(f"--picture writes SVG, got {picture.name!r}; give a name that ends in .svg.")
         atomic.write_text(picture, draw(dataclasses.replace(net, resolution=own.size)))
+    published = name if is_network(name) else None
     if json:
-        print_json(_document(net, own, layers))
+        print_json(_document(net, own, layers) | _published_document(published))
         return 0
     _print_summary(net, own)
+    if published is not None and not (blocks or layers):
+        _print_published(published)
     if blocks:
         print()
         _print_blocks(dataclasses.replace(net, resolution=own.size))
@@ -100,6 +107,53 @@ def _print_summary(net: Network, own: Cost) -> None:
     )
     numerics = net.numerics
     print(f"padding {numerics.padding}, BatchNorm eps {numerics.eps:g}, momentum {numerics.momentum:g}")
+
+
+def _published_document(name: str | None) -> dict[str, object]:
+    if name is None:
+        return {}
+    told = figures(own_name(name))
+    return {
+        "paper": NETWORKS[own_name(name)].family.paper,
+        "preprocessing": preprocessing_to_dict(preprocessing(name)),
+        "published": [{**each._asdict(), "url": SOURCES[each.source]} for each in told],
+        "differences": list(differences(name)),
+    }
+
+
+def _print_published(name: str) -> None:
+    own, reads = own_name(name), preprocessing(name)
+    published = NETWORKS[own]
+    train = f", trained at {reads.train_size[0]} px" if reads.train_size else ""
+    called = "" if name == own else f"; our name: {own}"
+    print(f"{published.family.title}, {published.family.paper}{called}")
+    print(f"photographs: {reads.size[0]} px{train}, {reads.interpolation}, {share(reads)}")
+    _print_figures(figures(own))
+    apart = differences(name)
+    if apart:
+        print("\nowners differ")
+        for sentence in apart:
+            print(f"  {sentence}")
+
+
+def _print_figures(told: Sequence[Figure]) -> None:
+    if not told:
+        return
+    table = [
+        (
+            str(each.top1),
+            "" if each.top5 is None else str(each.top5),
+            each.source,
+            f"{each.of} *" if each.extra else each.of,
+        )
+        for each in told
+    ]
+    print("\npublished accuracy on ImageNet, per cent")
+    print_table(("top-1", "top-5", "source", "weights"), table, left=4)
+    if any(each.extra for each in told):
+        print("* trained on more images than ImageNet-1k")
+    for source in dict.fromkeys(each.source for each in told):
+        print(f"{source}: {SOURCES[source]}")
 
 
 def _print_blocks(net: Network) -> None:

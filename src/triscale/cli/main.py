@@ -23,6 +23,8 @@ COMMANDS = (
     ("eval", "triscale.cli.evaluate:evaluate_command", "How good a trained or exported model is on images."),
     ("predict", "triscale.cli.predict:predict", "What is on these images?"),
     ("export", "triscale.cli.export:export_command", "Write a model for ONNX Runtime or OpenVINO, and verify it."),
+    ("bench", "triscale.cli.bench:bench", "How long a network takes on this device, by engine and by layer."),
+    ("push", "triscale.cli.push:push_command", "Put a trained model on the Hugging Face Hub, with a model card."),
     ("compare", "triscale.cli.compare:compare", "Several runs side by side."),
     ("data", "triscale.cli.data:data_app", "Look at a data set before a second is spent on it."),
     ("demo", "triscale.cli.demo:demo", "Real weights on real photographs, then `fit` from end to end."),

@@ -1,31 +1,71 @@
-"""MODEL on a command line, where the module itself is needed: a run's folder, a model file, or a name."""
+"""MODEL on a command line, where the module itself is needed: a run, a model file, `hf://…`, a name, or code."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from triscale.data.nearby import nearby
-from triscale.errors import FileError
+from triscale.errors import FileError, SpecError
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
 from triscale.models.files import load
+from triscale.models.hub.place import is_place
+from triscale.models.model import Model
+from triscale.modules.reference import is_reference
 from triscale.spec import families
+from triscale.spec.network import Size
 
 
-def open_model(source: str) -> ConvNet:
+def open_model(source: str, code: str | None = None, size: Size | None = None) -> Model:
     """The model with its weights.
 
-    Raises: FileError for a path that is no model of ours; SpecError or WeightsError for a name without weights.
+    code: `file.py:factory`, which made the module whose weights `source` holds; run only because it is given.
+    size: (H, W) in pixels, for a `source` that is code itself: its images' size.
+    Raises: FileError for a path that is no model of ours, HubError for what is not on the Hub; SpecError or
+        WeightsError for a name without weights.
     """
+    if is_reference(source):
+        from triscale.cli.own import made_by
+
+        if code is not None:
+            raise SpecError(f"{source}: is code already; give --module beside a run or a file of weights.")
+        return made_by(source, size)
+    if is_place(source):
+        return (loader_of(code) or load)(source)
     path = Path(source)
     if path.is_dir():
         if not (path / "model.safetensors").exists():
             raise FileError(f"{path}: holds no model.safetensors; give a run that has finished training.")
-        return load(path / "model.safetensors")
+        path = path / "model.safetensors"
     if path.suffix in (".onnx", ".xml"):
         raise FileError(f"{path}: is exported already; give the run or the model.safetensors that it came from.")
     if path.exists():
-        return load(path)
-    if path.suffix or "/" in source:
+        return (loader_of(code) or load)(path)
+    if (path.suffix and not families.is_network(source)) or "/" in source:
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
+    if code is not None:
+        raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
     return create_model(families.network(source).name, weights="pretrained")
+
+
+def open_network(source: str) -> ConvNet:
+    """The model with its weights, where only a network will do.
+
+    Raises: SpecError for code of the user's own, which is then not run; else as `open_model`.
+    """
+    if is_reference(source):
+        raise SpecError(f"{source}: is a module of your own, not a Network; give a name, a run or a model file.")
+    model = open_model(source)
+    assert isinstance(model, ConvNet)  # a file of a module is refused without its code
+    return model
+
+
+def loader_of(code: str | None) -> Callable[[str | Path], Model] | None:
+    """What reads a file of weights of a module of the user's own, by the code that `--module` names; None without."""
+    if code is None:
+        return None
+    from triscale.cli.own import open_own
+
+    return functools.partial(open_own, reference=code)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
-from triscale.errors import FileError
+from triscale.errors import FileError, SpecError
+from triscale.models.hub.place import is_place
+from triscale.models.published import published_beside, read_published
+from triscale.modules.reference import is_reference
 from triscale.spec import families
 from triscale.spec.files import LARGEST_FILE, network_from_dict, read_network
 from triscale.spec.network import Network
+
+TAKES_MODULES = "scale, train, export and bench take it, and eval and predict with --module"
 
 
 def resolve(name: str) -> Network:
     """The network that NAME means; torch is not needed for it.
 
-    name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; or a run's folder.
+    name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; a run's folder; or
+        "hf://OWNER/REPO" on the Hub, of which only the config.json is fetched.
     Raises: FileError or SpecError when it is none of these.
     """
     path = Path(name)
-    if name in families.NETWORKS:
+    if is_reference(name):
+        raise SpecError(f"{name}: is a module of your own, not a Network: {TAKES_MODULES}.")
+    if is_place(name):
+        return network_on_hub(name)
+    if families.is_network(name):
         return families.network(name)
     if path.is_dir():
         if not (path / "network.json").is_file():
+            if (path / "model.safetensors").is_file():
+                return network_in_weights(path / "model.safetensors")
             raise FileError(
                 f"{path}: is a folder without network.json; expected a run's folder, a network file or a name."
             )
@@ -36,18 +49,43 @@ def resolve(name: str) -> Network:
     return families.network(name)
 
 
+def network_on_hub(name: str) -> Network:
+    """The network of a repository on the Hub, as its config.json says."""
+    from triscale.models.hub.fetch import fetch_config
+
+    published = read_published(fetch_config(name).path)
+    if published is None:
+        raise FileError(f"{name}: its config.json is neither ours nor timm's; `triscale list` shows the networks.")
+    return published.required_network(name)
+
+
 def network_in_weights(path: Path) -> Network:
-    """The network that a model file carries in its header, read without its tensors."""
+    """The network that a model file carries in its header, read without its tensors; else of the config.json beside."""
+    document = _description(path)
+    if document is None:
+        published = published_beside(path)
+        if published is None:
+            raise FileError(f"{path}: is no model file of triscale; `triscale train` and `fit` write them.")
+        return published.required_network(str(path))
+    if "module" in document:
+        raise FileError(
+            f"{path}: holds the weights of a module of your own, not of a Network; to train on, name its code, and the "
+            f"file after --weights; export, bench, eval and predict take it with --module."
+        )
+    return network_from_dict(document.get("network"))
+
+
+def _description(path: Path) -> dict[str, Any] | None:
+    """What a model file says beside its tensors; None for one that is not ours."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > LARGEST_FILE:
                 raise ValueError
-            document = json.loads(json.loads(file.read(length))["__metadata__"]["triscale"])
+            return dict(json.loads(json.loads(file.read(length))["__metadata__"]["triscale"]))
     except FileNotFoundError:
         raise FileError(f"{path}: no such file.") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     except (KeyError, ValueError, struct.error, TypeError):
-        raise FileError(f"{path}: is no model file of triscale; `triscale train` and `fit` write them.") from None
-    return network_from_dict(document.get("network"))
+        return None

@@ -13,11 +13,12 @@ def print_json(value: object) -> None:
     print()
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
-    """A plain table that can be piped: the first `left` columns to the left, the others to the right."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, last: int = 0) -> None:
+    """A plain table that can be piped: the first `left` and the `last` columns to the left, the others to the right."""
     widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    words = {*range(left), *range(len(columns) - last, len(columns))}
     for row in (columns, *rows):
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        cells = [c.ljust(w) if i in words else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         print("  ".join(cells).rstrip())
 
 

@@ -20,6 +20,7 @@ def predict(
     /,
     *,
     top: int = 5,
+    module: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Name what is on images. A file that cannot be read is told at the end (exit 2), after all others were answered.
@@ -29,19 +30,22 @@ def predict(
     Parameters
     ----------
     model
-        a run's folder, a model file, an exported file (.onnx, .xml), or a name with installed weights
+        a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     images
         files, folders and globs
     top
         answers per image, best first
+    module
+        file.py:factory, the code of a run or model file that holds the weights of a module of your own
     json
         print JSON instead of a table
     """
     if top < 1:
         raise SpecError(f"--top must be at least 1, got {top}.")
+    from triscale.cli.models import loader_of
     from triscale.deployment.predictor import image_files, open_predictor
 
-    predictor = open_predictor(model)
+    predictor = open_predictor(model, own=loader_of(module))
     answers: list[Prediction] = []
     for answer in predictor.predict(image_files(images), top):
         answers.append(answer)

@@ -1,7 +1,10 @@
-"""`triscale scale`: a network at other multipliers, at a phi, or at a budget."""
+"""`triscale scale`: a network at other multipliers, by a rule, or at a budget; and how its family scales."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,11 +13,13 @@ from cyclopts import Parameter
 from triscale.cli.names import resolve
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
-from triscale.spec.budget import MEASURED, Budget, Measure, measured, parse, quantity, solve
+from triscale.modules.reference import is_reference
+from triscale.spec.budget import MEASURED, Budget, counted, parse, quantity, solution
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict, write_network
 from triscale.spec.network import Network
-from triscale.spec.scaling import ALPHA, BETA, GAMMA, compound, scale
+from triscale.spec.rules import COMPOUND, FAST_ALPHA, RULES, Multipliers, Rule, RuleName, fast_compound, fast_rule
+from triscale.spec.scaling import compound, scale
 
 
 def scale_command(
@@ -24,22 +29,29 @@ def scale_command(
     width: float | None = None,
     resolution: float | None = None,
     phi: float | None = None,
-    alpha: float = ALPHA,
-    beta: float = BETA,
-    gamma: float = GAMMA,
+    fast: float | None = None,
     to: str | None = None,
+    pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    rule: RuleName | None = None,
+    alpha: float | None = None,
+    beta: float | None = None,
+    gamma: float | None = None,
     engine: Literal["onnx", "openvino"] = "onnx",
     out: Path | None = None,
+    table: bool = False,
+    curve: Path | None = None,
+    photographs: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    panels: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Scale a network: by three multipliers, by the compound rule, or to a budget.
+    """Scale a network: by three multipliers, by a rule, or to a budget; or show how its family scales.
 
     Example: triscale scale efficientnet_b0 --to "macs<=1G, params<=8M" --out mine.json
 
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
     depth
         multiplier of the blocks per stage
     width
@@ -47,64 +59,155 @@ def scale_command(
     resolution
         multiplier of the pixels on a side
     phi
-        compound scaling by alpha^phi, beta^phi and gamma^phi
-    alpha
-        depth per step of phi
-    beta
-        width per step of phi
-    gamma
-        resolution per step of phi
+        scaling by alpha^phi, beta^phi and gamma^phi
+    fast
+        fast compound scaling to this many times the MACs (before rounding): mostly width
     to
         a budget of params, macs, activations, memory, latency or size
+    rule
+        how --phi and --to grow: compound (as usual), fast, or depth, width or resolution alone
+    alpha
+        depth per step of phi, 1.2 for compound; with --fast or --rule fast: width's share of the growth, 0.8
+    beta
+        width per step of phi, 1.1 for compound
+    gamma
+        resolution per step of phi, 1.15 for compound
+    pixels
+        side of the images that a module of your own reads; 224 by default
     engine
         which engine latency and size are measured on: onnx or openvino
     out
-        write the network to this file
+        write the network to this file (.json), or the module's weights (.safetensors)
+    table
+        the released members of the family, and the paper's scaled networks, beside what the rule gives
+    curve
+        draw what each way of scaling costs into this .png or .svg file
+    photographs
+        with --curve: image files, or scikit-image's chelsea, coffee, rocket, ...; what the family's members with
+        installed weights say of them
+    panels
+        draw the network and what depth, width, resolution and all three make of it into this .png or .svg file
     json
         print JSON instead of a table
     """
+    ways = {"--depth, --width or --resolution": (depth, width, resolution) != (None, None, None)}
+    ways |= {"--phi": phi is not None, "--fast": fast is not None, "--to": to is not None}
+    ways |= {"--table": table, "--curve": curve is not None, "--panels": panels is not None}
+    if is_reference(name):
+        from triscale.cli.scale_module import scale_own
+
+        views = {"--table": table or None, "--curve": curve, "--panels": panels}
+        foreign = {"--resolution": resolution, "--phi": phi, "--fast": fast, "--rule": rule, **views}
+        given = [option for option, value in foreign.items() if value is not None]
+        return scale_own(name, depth, width, to, pixels, out, json, given)
+    if pixels is not None:
+        raise SpecError(f"--size is for a module of your own; {name} has a resolution: change it with --resolution.")
+    way = _only(ways)
+    if rule is not None and (fast is not None or way.startswith("--depth")):
+        raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     base = resolve(name)
-    multipliers = (depth, width, resolution)
-    ways = [any(m is not None for m in multipliers), phi is not None, to is not None]
-    if sum(ways) != 1:
-        raise SpecError(
-            "scale takes either --depth/--width/--resolution, or --phi, or --to BUDGET; give one of the three."
-        )
-    budget = parse(to) if to is not None else None
-    measures = measures_of(budget, engine) if budget else {}
-    if budget is not None:
-        made = solve(base, budget, measures, alpha=alpha, beta=beta, gamma=gamma)
-    elif phi is not None:
-        made = compound(base, phi, alpha, beta, gamma)
-    else:
-        made = scale(base, *(1.0 if m is None else m for m in multipliers))
+    by = _rule("fast" if fast is not None else rule, alpha, beta, gamma)
+    if photographs and curve is None:
+        raise SpecError("--photographs belongs to --curve FILE.png; give both.")
+    if way in ("--table", "--curve", "--panels"):
+        from triscale.cli import scale_views
+
+        if out is not None:
+            raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
+        if curve is not None:
+            return scale_views.draw_curve(base, by, curve, photographs, json)
+        return scale_views.show_table(base, by, json) if panels is None else scale_views.draw_panels(base, by, panels)
+    if to is not None:
+        return _to_budget(base, parse(to), by, engine, out, json)
+    if fast is not None:
+        made = fast_compound(base, fast, FAST_ALPHA if alpha is None else alpha)
+        return _answer(base, made, by, by.multipliers(math.log2(fast)), out, json)
+    if phi is not None:
+        return _answer(base, _at(base, by, phi), by, by.multipliers(phi), out, json)
+    given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
+    return _answer(base, scale(base, *given), None, given, out, json)
+
+
+def _only(ways: dict[str, bool]) -> str:
+    """The one way that was asked for."""
+    asked = [way for way, given in ways.items() if given]
+    if len(asked) == 1:
+        return asked[0]
+    found = f"got {' and '.join(asked)}" if asked else "got none"
+    known = list(ways)
+    raise SpecError(f"scale takes one of {'; '.join(known[:-1])}; or {known[-1]}; {found}.")
+
+
+def _rule(name: RuleName | None, alpha: float | None, beta: float | None, gamma: float | None) -> Rule:
+    """The rule that is meant. Raises: SpecError for coefficients that it does not have."""
+    if name == "fast" and beta is None and gamma is None:
+        return fast_rule(FAST_ALPHA if alpha is None else alpha)
+    if (alpha, beta, gamma) == (None, None, None):
+        return RULES[name or "compound"]
+    if name not in (None, "compound"):
+        theirs = "only --alpha, width's share of the growth" if name == "fast" else "none of them"
+        raise SpecError(f"--alpha, --beta and --gamma are those of compound scaling; {name} takes {theirs}.")
+    given = (("alpha", alpha), ("beta", beta), ("gamma", gamma))
+    return dataclasses.replace(COMPOUND, **{word: value for word, value in given if value is not None})
+
+
+def _at(base: Network, rule: Rule, phi: float) -> Network:
+    """The network at phi; its name tells the rule."""
+    made = compound(base, phi, rule.alpha, rule.beta, rule.gamma)
+    if made is base or rule.name == "compound":
+        return made
+    return dataclasses.replace(made, name=f"{made.name}-{rule.name}")
+
+
+def _to_budget(
+    base: Network, budget: Budget, rule: Rule, engine: Literal["onnx", "openvino"], out: Path | None, json: bool
+) -> int:
+    if not any(word in MEASURED for word in budget.limits):
+        made, multipliers = solution(base, budget, rule=rule)
+        return _answer(base, made, rule, multipliers, out, json, _used(budget, counted(made)))
+    from triscale.deployment.on_device import solve_on_device  # torch is loaded only here
+    from triscale.training.progress import choose_progress
+
+    held = solve_on_device(base, budget, engine, rule=rule, progress=choose_progress())
+    used = [*_used(budget, held.values), *held.lines()]
+    return _answer(base, held.network, rule, held.multipliers, out, json, used, held.as_json())
+
+
+def _used(budget: Budget, values: Mapping[str, float]) -> list[str]:
+    """A line for each limit: what of it is used."""
+    return [
+        f"{word}: {quantity(word, values[word])} of {quantity(word, budget.limits[word])} ({share:.1%})"
+        for word, share in budget.used(values).items()
+    ]
+
+
+def _answer(
+    base: Network,
+    made: Network,
+    rule: Rule | None,
+    multipliers: Multipliers,
+    out: Path | None,
+    json: bool,
+    used: Sequence[str] = (),
+    measured: Mapping[str, object] | None = None,
+) -> int:
+    """Write the network where asked, and tell what it is, by which rule, and what it costs beside its baseline."""
     if out is not None:
         write_network(made, out)
     if json:
-        print_json({"network": network_to_dict(made), **_costs(made)})
+        by = {} if rule is None else {"rule": rule.name, "alpha": rule.alpha, "beta": rule.beta, "gamma": rule.gamma}
+        own = cost(made)
+        costs = {word: getattr(own, word) for word in ("params", "macs", "activations", "memory")}
+        print_json(
+            {"network": network_to_dict(made), **costs, "scaling": {**by, **multipliers._asdict()}, **(measured or {})}
+        )
         return 0
     _print(base, made)
-    if budget is not None:
-        values = measured(made, budget, measures)
-        for word, share in budget.used(values).items():
-            limit = quantity(word, budget.limits[word])
-            print(f"{word}: {quantity(word, values[word])} of {limit} ({share:.1%})")
+    print(f"rule: {rule.name}; {multipliers}" if rule else f"multipliers: {multipliers}")
+    for line in used:
+        print(line)
     print(f"written to {out}" if out else "add --out FILE.json to keep it")
     return 0
-
-
-def measures_of(budget: Budget, engine: Literal["onnx", "openvino"]) -> dict[str, Measure]:
-    """What measures latency and size for a budget that limits them; torch is loaded only then."""
-    if not any(word in MEASURED for word in budget.limits):
-        return {}
-    from triscale.deployment.trial import measures
-
-    return dict(measures(engine, budget.limits.get("latency")))
-
-
-def _costs(net: Network) -> dict[str, int]:
-    own = cost(net)
-    return {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
 
 
 def _print(base: Network, made: Network) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
-from triscale.cli.names import resolve
 from triscale.cli.output import print_json
+from triscale.cli.subject import subject_of
 from triscale.errors import TrainingError
-from triscale.spec.files import network_to_dict, read_json, write_network
+from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
+    from triscale.training.result import TrainResult
 
 
 def train(
@@ -26,12 +27,16 @@ def train(
     *,
     out: Path | None = None,
     weights: str | None = None,
+    grow_from: str | None = None,
     recipe: str | None = None,
     config: Path | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    depth: float | None = None,
+    width: float | None = None,
+    to: str | None = None,
     no_mirror: bool = False,
     seed: int = 0,
     skip_broken: bool = False,
@@ -44,13 +49,17 @@ def train(
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, or a run's folder
+        a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
+        your own code as file.py:factory
     data
         an image folder or a CSV
     out
         the run's folder; runs/DATA-NAME by default
     weights
-        "pretrained" for those that an installed package carries, or a file; fresh ones by default
+        "pretrained" for those that an installed package carries, a file, or hf://OWNER/REPO; fresh ones by default
+    grow_from
+        begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
+        a name with pretrained weights
     recipe
         finetune, small-data or quick; by default finetune with weights, else small-data
     config
@@ -62,7 +71,13 @@ def train(
     learning_rate
         peak, at a batch of 256
     pixels
-        side of the images that the network sees; its own by default
+        side of the images that the network sees; its own by default, 224 for code of yours
+    depth
+        multiplier of the depth of a module of your own
+    width
+        multiplier of its channels
+    to
+        a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
     seed
@@ -72,29 +87,25 @@ def train(
     json
         print the figures as JSON at the end
     """
-    network = resolve(name)
-    if pixels is not None:
-        network = replace(network, resolution=(pixels, pixels))
-    folder = run_folder(out, data, network.name.split("@")[0])
+    subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
+    folder = run_folder(out, data, subject.name)
     import torch
 
     from triscale.data.dataset import read_dataset
-    from triscale.models.create import create_model
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    chosen = _changed(_recipe(recipe, config, weights), given, mirror=not no_mirror)
+    chosen = _changed(_recipe(recipe, config, subject.starts_trained), given, mirror=not no_mirror)
     progress = choose_progress()
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
     torch.manual_seed(seed)
     arguments = {
-        "network": network_to_dict(network),
+        **subject.arguments,
         "data": str(data.resolve()),
-        "weights": str(Path(weights).resolve()) if weights not in (None, "pretrained") else weights or "",
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -102,19 +113,21 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = create_model(network, weights, num_classes=len(dataset.classes))
-            model.preprocessing = replace(model.preprocessing, size=network.resolution)
-            write_network(model.network, folder / "network.json")
+            model = subject.make(len(dataset.classes), folder, progress.say)
             for note in dataset.notes:
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
             if not json:
-                shown, split = result.evaluation, "test" if result.test is not None else "validation"
-                print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+                _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _print_result(result: TrainResult, folder: Path) -> None:
+    shown, split = result.evaluation, "test" if result.test is not None else "validation"
+    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:
@@ -127,13 +140,13 @@ def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) ->
     return recipe
 
 
-def _recipe(name: str | None, config: Path | None, weights: str | None) -> Recipe:
-    """The named recipe, the one of an earlier run's config.toml, or the usual one with or without weights."""
+def _recipe(name: str | None, config: Path | None, trained: bool) -> Recipe:
+    """The named recipe, the one of an earlier run's config.toml, or the usual one for trained or fresh weights."""
     from triscale.training.config import read_config
     from triscale.training.recipe import Recipe, recipe
 
     if config is None:
-        return recipe(name or ("finetune" if weights else "small-data"))
+        return recipe(name or ("finetune" if trained else "small-data"))
     if name is not None:
         raise TrainingError("--config has a recipe of its own; give --recipe or --config, not both.")
     table = read_config(config).get("recipe")

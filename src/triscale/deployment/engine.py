@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -15,6 +16,12 @@ from triscale.deployment import metadata as meta
 from triscale.deployment.metadata import Metadata
 from triscale.errors import FileError, MissingExtraError, SpecError
 from triscale.spec.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+if TYPE_CHECKING:
+    from triscale.models.model import Model
 
 Precision = Literal["fp32", "default"]
 Infer = Callable[[np.ndarray], np.ndarray]
@@ -94,19 +101,57 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load_onnx(path: Path, threads: int, precision: Precision) -> Engine:
+def graph_runner(graph: bytes, engine: Literal["onnx", "openvino"], threads: int, shape: tuple[int, int, int]) -> Infer:
+    """A bare ONNX graph, run at batch 1 in fp32 with the settings that `load_engine` gives an exported network.
+
+    shape: (channels, height, width) of its input.
+    Raises: MissingExtraError without the engine's library.
+    """
+    if engine == "onnx":
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError("onnxruntime", "deploy", "Timing a layer") from error
+        session = onnxruntime.InferenceSession(graph, _onnx_options(threads), providers=["CPUExecutionProvider"])
+        (source,) = session.get_inputs()
+        return lambda images: np.asarray(session.run(None, {source.name: images})[0])
     try:
-        import onnxruntime
+        import openvino
     except ImportError as error:
-        raise MissingExtraError("onnxruntime", "deploy", f"Running {path.name}") from error
+        raise MissingExtraError("openvino", "openvino", "Timing a layer") from error
+    core = openvino.Core()
+    model = core.read_model(io.BytesIO(graph))
+    model.reshape([1, *shape])
+    compiled = core.compile_model(model, "CPU", _openvino_config(threads, "fp32"))
+    return lambda images: np.array(compiled(images)[0])
+
+
+def _onnx_options(threads: int) -> onnxruntime.SessionOptions:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4  # its errors come as exceptions
     # Waiting threads that spin hold a core that others need: on a busy two-core machine they made Lite0 at 64 px take
     # 6 to 10 ms instead of 2 to 4.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _openvino_config(threads: int, precision: Precision) -> dict[str, object]:
+    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if precision == "fp32":
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+    return config
+
+
+def _load_onnx(path: Path, threads: int, precision: Precision) -> Engine:
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("onnxruntime", "deploy", f"Running {path.name}") from error
+    try:
+        session = onnxruntime.InferenceSession(str(path), _onnx_options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has a dozen unrelated exception classes
         raise _unreadable(path, error) from error
     written = session.get_modelmeta().custom_metadata_map.get(meta.KEY)
@@ -142,9 +187,7 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
     found = _described(path, written)
     if zlib.crc32(weights.read_bytes()) != found.weights_crc32:
         raise FileError(f"{weights}: does not belong to {path.name}, or is damaged; export the model again.")
-    config: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    if precision == "fp32":
-        config["INFERENCE_PRECISION_HINT"] = "f32"
+    config = _openvino_config(threads, precision)
     single = model.clone()
     single.reshape([1, found.in_channels, *found.input_size])
     compiled = {1: core.compile_model(single, "CPU", config)}
@@ -162,14 +205,25 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
 
 
 def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
+    from triscale.models.files import load
+
+    return torch_engine(load(path), threads, path)
+
+
+def torch_engine(model: Model, threads: int | None = None, path: Path = Path("the module")) -> Engine:
+    """A model that PyTorch runs: a network in its fused form, a module of the user's own as it is.
+
+    model: in evaluation mode. threads: of one inference; None takes every core. path: what to call it in errors.
+    """
     import torch
 
     from triscale.deployment.fuse import fuse
-    from triscale.models.files import load
+    from triscale.models.assembler import ConvNet
 
-    model = load(path)
-    fused = fuse(model)
-    fused.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
+    threads = threads or available_cores()
+    fused = fuse(model) if isinstance(model, ConvNet) else model
+    layout = torch.channels_last if isinstance(model, ConvNet) else torch.contiguous_format
+    fused.to(memory_format=layout)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
 
     def infer(images: np.ndarray) -> np.ndarray:
         # The number of threads belongs to the whole process, and decides the last bits of a training in it.
@@ -178,7 +232,7 @@ def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
             torch.set_num_threads(threads)
         try:
             with torch.inference_mode():
-                batch = torch.from_numpy(images).to(memory_format=torch.channels_last)
+                batch = torch.from_numpy(images).to(memory_format=layout)
                 return fused(batch).numpy()
         finally:
             if before != threads:

@@ -18,8 +18,10 @@ from triscale.deployment import metadata as meta
 from triscale.deployment.fuse import fuse
 from triscale.deployment.metadata import Metadata, describe
 from triscale.deployment.onnx_graph import onnx_graph
+from triscale.deployment.traced import traced_graph
 from triscale.errors import FileError, MissingExtraError, SpecError
 from triscale.models.assembler import ConvNet
+from triscale.models.model import Model
 from triscale.spec.network import Size, as_size
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Export:
 
 
 def export(
-    model: ConvNet, path: str | Path, engine: ExportEngine | None = None, size: int | Size | None = None
+    model: Model, path: str | Path, engine: ExportEngine | None = None, size: int | Size | None = None
 ) -> Export:
     """Write `model` for an inference engine: BatchNorm folded, pads static, any batch, fp32.
 
@@ -56,8 +58,9 @@ def export(
     size: (H, W) of the images; by default what the model's preprocessing makes. Preprocessing, class names and origin
         are written into the file, so that nothing else is needed to use it.
     Returns: Export. The files are there whole, or the old ones are untouched.
+    A network is written operation by operation; a module of the user's own is traced by torch.
     Raises: MissingExtraError without the engine's library; FileError when it cannot be written; SpecError for a model
-        without a classifier, or one that no single file can hold.
+        without a classifier, one that cannot be traced, or one that no single file can hold.
     """
     path, start = Path(path), time.perf_counter()
     engine = engine or _engine_of(path)
@@ -91,15 +94,17 @@ def _engine_of(path: Path) -> ExportEngine:
     raise SpecError(f"export: cannot tell the engine from {path.name!r}; end it in one of {known}.")
 
 
-def _graph(model: ConvNet, described: Metadata) -> onnx.ModelProto:
-    if model.network.head is None:
-        raise SpecError(f"export: {model.network.name} has no classifier; give its Network a head.")
+def _graph(model: Model, described: Metadata) -> onnx.ModelProto:
+    if not model.outputs:
+        raise SpecError(f"export: {model.name} has no classifier; give its Network a head.")
     needed = 4 * sum(p.numel() for p in model.parameters())
     if needed > LARGEST:
         raise SpecError(
             f"export: the weights take {needed / 2**30:.1f} GiB and one ONNX file holds 2; use a smaller network."
         )
-    return onnx_graph(fuse(model, described.input_size), described.in_channels, described.outputs)
+    if isinstance(model, ConvNet):
+        return onnx_graph(fuse(model, described.input_size), described.in_channels, described.outputs)
+    return traced_graph(model, described.in_channels, described.input_size, model.name)
 
 
 def _write_openvino(graph: onnx.ModelProto, described: Metadata, path: Path) -> None:

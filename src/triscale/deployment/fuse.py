@@ -42,17 +42,30 @@ def fuse(model: ConvNet, size: int | Size | None = None) -> Fused:
     return Fused(_Fuser(model, _traced(model), size).body(), size)
 
 
+def fuse_part(part: nn.Module, size: Size) -> Fused:
+    """`fuse` for a part of a network in eval mode: any composition of triscale's own layers.
+
+    size: (H, W) in pixels of what it reads.
+    Raises: SpecError for an operation that has no fused form.
+    """
+    return Fused(_Fuser(part, _graph(part), size).body(), size)
+
+
 def _traced(model: ConvNet) -> fx.Graph:
     """The model's operations in eval mode; it is given back as it was."""
     was_training, was_fixed = model.training, model._fixed
     model.eval()
     model.fixed(None)  # a fixed model looks at the size of its input, which tracing does not have
     try:
-        with torch.no_grad():  # squeeze-excite multiplies in place only where no gradient is kept
-            return _Tracer().trace(model)
+        return _graph(model)
     finally:
         model.fixed(was_fixed)
         model.train(was_training)
+
+
+def _graph(module: nn.Module) -> fx.Graph:
+    with torch.no_grad():  # squeeze-excite multiplies in place only where no gradient is kept
+        return _Tracer().trace(module)
 
 
 class _Tracer(fx.Tracer):

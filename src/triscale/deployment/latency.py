@@ -31,10 +31,11 @@ APART = 0.25  # seconds between two measurements
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """The time of one image, in milliseconds.
+    """The time of one run, in milliseconds.
 
     measurements: medians of `runs` runs each.
     engine, version, precision, threads, device: what ran it, and where.
+    batch: images of one run; the times are those of all of them.
     """
 
     measurements: tuple[float, ...]
@@ -44,6 +45,7 @@ class Latency:
     precision: str
     threads: int
     device: str
+    batch: int = 1
 
     @property
     def median_ms(self) -> float:
@@ -81,9 +83,9 @@ def measure_engine(engine: Engine, runs: int = RUNS) -> Latency:
     )
 
 
-def random_image(engine: Engine) -> np.ndarray:
-    """A batch of one as a photograph would be after preprocessing: (1, C, H, W), mean 0 and deviation 1."""
-    return np.random.default_rng(0).standard_normal((1, *engine.input_shape), dtype=np.float32)
+def random_image(engine: Engine, batch: int = 1) -> np.ndarray:
+    """A batch as photographs would be after preprocessing: (batch, C, H, W), mean 0 and deviation 1."""
+    return np.random.default_rng(0).standard_normal((batch, *engine.input_shape), dtype=np.float32)
 
 
 def median_ms(call: Callable[[], object], runs: int = RUNS, warm_up: int = WARM_UP) -> float:

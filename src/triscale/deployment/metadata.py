@@ -13,7 +13,7 @@ from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from triscale.models.assembler import ConvNet
+    from triscale.models.model import Model
 
 KEY = "triscale"  # under which every engine's file keeps it
 FORMAT = 1
@@ -43,18 +43,18 @@ class Metadata:
     format: int = FORMAT
 
 
-def describe(model: ConvNet, size: Size | None = None) -> Metadata:
+def describe(model: Model, size: Size | None = None) -> Metadata:
     """What an export of `model` for images of `size` says about itself."""
-    preprocessing, network = model.preprocessing, model.network
+    preprocessing = model.preprocessing
     if size is not None:
         preprocessing = replace(preprocessing, size=size)
     return Metadata(
-        network.name,
+        model.name,
         preprocessing,
         model.card.classes,
         preprocessing.size,
-        network.in_channels,
-        network.classes,
+        model.in_channels,
+        model.outputs,
         origin=model.card.origin,
         licence=model.card.licence,
     )

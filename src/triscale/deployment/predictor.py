@@ -15,9 +15,12 @@ from triscale.data.images import is_image_name
 from triscale.data.nearby import nearby
 from triscale.data.transforms import load as load_image
 from triscale.deployment.engine import load_engine
-from triscale.errors import DataError, FileError
-from triscale.models.assembler import ConvNet
+from triscale.errors import DataError, FileError, SpecError
 from triscale.models.create import create_model
+from triscale.models.files import load as load_model
+from triscale.models.hub.place import is_place
+from triscale.models.model import Model
+from triscale.modules.reference import is_reference
 from triscale.spec import families
 from triscale.spec.preprocessing import Preprocessing
 from triscale.training.run import read_run
@@ -89,19 +92,30 @@ class Predictor:
         return self.classes[output] if output < len(self.classes) else f"class {output}"
 
 
-def open_predictor(source: str, threads: int | None = None) -> Predictor:
+def open_predictor(
+    source: str, threads: int | None = None, own: Callable[[str | Path], Model] | None = None
+) -> Predictor:
     """A predictor from a run's folder, a model file (.safetensors), an exported file (.onnx, .xml), or a name.
 
-    A name takes the weights that an installed package carries: "efficientnet_lite0".
+    A name takes the weights that an installed package carries: "efficientnet_lite0"; hf://OWNER/REPO those on the Hub.
+    own: reads a model file that holds the weights of a module of the user's own; it knows the code.
     Raises: FileError, RunError, WeightsError or SpecError saying what is wrong with the source.
     """
+    if is_place(source):
+        return _of_model(source, (own or load_model)(source))
     path = Path(source)
+    if is_reference(source):
+        raise SpecError(f"{source}: is code without weights; give a run or a model file, and --module {source}.")
     if path.is_dir():
         path = shipped_file(path)
-    elif not path.suffix and not path.exists() and os.sep not in source:
+    elif not path.exists() and os.sep not in source and (not path.suffix or families.is_network(source)):
+        if own is not None:
+            raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
         return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
     if not path.exists():
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
+    if own is not None:
+        return _of_model(str(path), own(path))
     engine = load_engine(path, threads)
     return Predictor(str(path), engine.preprocessing, engine.classes, engine.run)
 
@@ -114,7 +128,7 @@ def shipped_file(folder: Path) -> Path:
     return folder / record.shipped
 
 
-def _of_model(source: str, model: ConvNet) -> Predictor:
+def _of_model(source: str, model: Model) -> Predictor:
     model.fixed(model.preprocessing.size)
 
     def run(images: np.ndarray) -> np.ndarray:

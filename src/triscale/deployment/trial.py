@@ -5,29 +5,26 @@ Neither latency nor size depends on what the weights are, so a budget can be hel
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
-import torch
 
-from triscale import atomic
+from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
 from triscale.deployment.engine import Engine, available_cores, load_engine
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
-from triscale.deployment.latency import Latency, device_name, measure_engine, median_ms, random_image
-from triscale.errors import FileError
-from triscale.models.assembler import ConvNet
+from triscale.deployment.latency import Latency, device_name, measure_engine, measure_fresh, median_ms, random_image
+from triscale.deployment.untrained import untrained
+from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict
 from triscale.spec.network import Network
 
 GLANCE = 5  # runs that tell whether a network is anywhere near a limit
 FAR_ABOVE, FAR_BELOW = 1.5, 0.4  # of the limit; between them all runs are made
+GRAPH = 2_500  # bytes of graph for each block, by which a file is larger than its weights
 ROOM = 4096  # bytes for what is not known yet: origin, metrics, a longer name
 
 
@@ -71,6 +68,21 @@ def measures(
     return {"latency": latency, "size": size}
 
 
+def measure_untrained(network: Network, engine: ExportEngine, threads: int | None = None) -> Latency:
+    """Time an export of `network` with random weights in a process of its own, as `measure_fresh` does.
+
+    Raises: MissingExtraError without the engine's library; SpecError for a network without a classifier.
+    """
+    with tempfile.TemporaryDirectory(prefix="triscale-") as folder:
+        path = export(untrained(network), Path(folder) / f"network{SUFFIXES[engine]}", engine).path
+        return measure_fresh(path, threads)
+
+
+def file_bytes(network: Network) -> float:
+    """About what an exported file weighs, by arithmetic: its weights, with room for the graph around them."""
+    return 4 * cost(network).params + ROOM + GRAPH * (sum(len(each.blocks) for each in network.stages) + 2)
+
+
 def try_out(
     network: Network,
     engine: ExportEngine,
@@ -94,18 +106,13 @@ def try_out(
         if known is not None and (known.latency is not None or not timed):
             return known
         path = Path(folder) / f"network{SUFFIXES[engine]}"
-        size = export(_untrained(network), path, engine).size_bytes + ROOM
+        size = export(untrained(network), path, engine).size_bytes + ROOM
         trial = Trial(size)
         if timed:
             trial = _timed(load_engine(path, threads), size, limit_ms)
         if trial.exact:
-            _remember(place, trial)
+            remember(place, asdict(trial))
         return trial
-
-
-def cache_folder() -> Path:
-    """Where outcomes are kept: $XDG_CACHE_HOME/triscale/trials, by default under ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triscale" / "trials"
 
 
 def _timed(engine: Engine, size: int, limit_ms: float | None) -> Trial:
@@ -119,31 +126,11 @@ def _timed(engine: Engine, size: int, limit_ms: float | None) -> Trial:
     return Trial(size, measure_engine(engine))
 
 
-def _untrained(network: Network) -> ConvNet:
-    """A module of which no two tensors are equal: equal ones would be stored once, and trained ones never are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = ConvNet(network, device="cpu")
-        with torch.no_grad():
-            for tensor in (*model.parameters(), *model.buffers()):
-                if tensor.ndim == 1:
-                    tensor.add_(torch.rand_like(tensor), alpha=0.1)
-    return model.eval()
-
-
 def _key(network: Network, engine: str, threads: int) -> str:
     """Everything that the outcome depends on, as a file name. Networks that differ only in name are equal."""
     described = {**network_to_dict(network), "name": ""}
-    library = {"onnx": "onnxruntime", "openvino": "openvino"}[engine]
-    facts = [described, engine, _version(library), threads, device_name(), _version("triscale")]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return ""
+    library = version_of(LIBRARIES[engine])
+    return key_of([described, engine, library, threads, device_name(), version_of("triscale")])
 
 
 def _remembered(place: Path) -> Trial | None:
@@ -151,10 +138,3 @@ def _remembered(place: Path) -> Trial | None:
         return msgspec.json.decode(place.read_bytes(), type=Trial)
     except (OSError, msgspec.MsgspecError):  # not there, or not whole: measured again
         return None
-
-
-def _remember(place: Path, trial: Trial) -> None:
-    try:
-        atomic.write_text(place, json.dumps(asdict(trial)))
-    except FileError:  # a cache that cannot be written costs time, nothing else
-        return

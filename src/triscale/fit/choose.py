@@ -4,15 +4,20 @@ Published weights come before fresh ones, because few people have the images to 
 inside at their own size, the best published accuracy wins. Otherwise their resolution is lowered before their weights
 are given up, and the one that stays nearest to the size it was trained at wins: weights answer best near that size
 (https://arxiv.org/abs/1906.06423). Only then is a baseline scaled to the budget and trained from nothing.
+
+Where the budget holds a network that is clearly larger than the best of those with weights, and of the same family, it
+is grown from it: then it begins as the same function, and has room to learn more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from triscale.errors import BudgetError
-from triscale.spec.budget import solve
+from triscale.fit.candidate import Candidate, Choice, Known, early_strides, what_changed, with_a_map_left
+from triscale.fit.grown import grown_candidate
+from triscale.spec.budget import DIRECTIONS, FURTHEST, Direction, solve
 from triscale.spec.limits import COUNTED, Budget, Measure, counted, measured, quantity
 from triscale.spec.network import Network, as_size
 from triscale.spec.scaling import lowres, scale
@@ -21,46 +26,8 @@ LEAST_SIDE = 32  # pixels; below it a stride-32 network has no map left
 LEAST_KEPT = 0.2  # of its own resolution, below which published weights are given up
 ENLARGED = 2  # times the images' own size, beyond which more pixels are only interpolated ones
 COARSE = 32  # largest useful sizes are multiples of this
+Solver = Callable[..., Network]  # `budget.solve` for what was asked: (network, directions, largest)
 PHOTOGRAPH = 256  # pixels from which images are never called small
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A network with published weights: their name, the network at its own size, its ImageNet accuracy in 0..1."""
-
-    name: str
-    network: Network
-    top1: float
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A network that was looked at.
-
-    weights: name of the published weights it starts from; None starts from nothing.
-    top1: published ImageNet accuracy of those weights in 0..1, at their own size.
-    kept: share of the size at which they were trained; None without weights.
-    values: what it costs, by budget word (counts, bytes, seconds). inside: within every limit.
-    scaled: what was changed, in words. reason: why it was chosen, or not.
-    """
-
-    network: Network
-    weights: str | None
-    top1: float | None
-    kept: float | None
-    values: Mapping[str, float]
-    inside: bool
-    scaled: str
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen candidate, what else was looked at (best first), and what a person should know."""
-
-    chosen: Candidate
-    rejected: tuple[Candidate, ...]
-    notes: tuple[str, ...]
 
 
 def choose(
@@ -70,24 +37,33 @@ def choose(
     known: Sequence[Known],
     baselines: Sequence[Network],
     measures: Mapping[str, Measure] | None = None,
+    predictions: Mapping[str, Measure] | None = None,
 ) -> Choice:
     """Choose a network for a data set.
 
     image_side: median shorter side of the images in pixels. known: networks whose weights are at hand.
-    baselines: networks to scale and train from nothing, the preferred one first.
+    baselines: networks to scale and train from nothing, the preferred one first. predictions: as `budget.solve` takes.
     Raises: BudgetError when nothing is inside the budget, with the smallest that can be reached.
     """
     measures = measures or {}
+
+    def solved(network: Network, directions: tuple[Direction, ...] = DIRECTIONS, largest: float = FURTHEST) -> Network:
+        return solve(network, budget, measures, predictions=predictions, directions=directions, largest=largest)
+
     cap = largest_useful_side(image_side)
-    candidates = [c for each in known for c in _with_weights(each, budget, classes, cap, measures)]
+    candidates = [c for each in known for c in _with_weights(each, budget, classes, cap, measures, solved)]
     refusals: list[BudgetError] = []
+    best = min((c for c in candidates if c.inside), key=_preference, default=None)
+    grown = best and grown_candidate(best, known, baselines, budget, classes, cap, measures)
+    if grown:
+        candidates.append(grown)
     slow = any(word not in COUNTED for word in budget.limits)
     for baseline in baselines:
         # Measuring takes minutes: where limits need it, no baseline is scaled once something else is inside.
         if slow and any(c.inside for c in candidates):
             break
         try:
-            candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures))
+            candidates.append(_from_nothing(baseline, budget, classes, image_side, cap, measures, solved))
         except BudgetError as error:
             refusals.append(error)
     possible = sorted((c for c in candidates if c.inside), key=_preference)
@@ -111,7 +87,7 @@ def largest_useful_side(image_side: int) -> int | None:
 
 
 def _with_weights(
-    each: Known, budget: Budget, classes: int, cap: int | None, measures: Mapping[str, Measure]
+    each: Known, budget: Budget, classes: int, cap: int | None, measures: Mapping[str, Measure], solved: Solver
 ) -> list[Candidate]:
     """The network at its own size; and at less, where that is over the budget or larger than the images call for."""
     own = replace(each.network, name=each.name, classes=classes)
@@ -126,70 +102,47 @@ def _with_weights(
         return candidates
     start = replace(scale(own, resolution=cap / side), name=own.name) if small and cap else own
     try:
-        lowered = solve(_with_a_map_left(start), budget, measures, directions=("resolution",), largest=0.0)
+        lowered = solved(with_a_map_left(start), ("resolution",), 0.0)
     except BudgetError:
         return candidates
     now = min(lowered.resolution)
     if now < max(LEAST_SIDE, LEAST_KEPT * side):
         return candidates
-    scaled = f"resolution {side} → {now} px" + _early_strides(own, lowered)
+    scaled = f"resolution {side} → {now} px" + early_strides(own, lowered)
     lowered = replace(lowered, name=f"{each.name}@{now}px")
     values = measured(lowered, budget, measures)
     return [*candidates, Candidate(lowered, each.name, each.top1, now / side, values, True, scaled)]
 
 
-def _with_a_map_left(network: Network) -> Network:
-    """Published weights keep their strides, unless the last map would be a single pixel."""
-    side = min(network.resolution)
-    return replace(lowres(network, side), name=network.name) if side < 2 * max(network.reductions()) else network
-
-
 def _from_nothing(
-    baseline: Network, budget: Budget, classes: int, image_side: int, cap: int | None, measures: Mapping[str, Measure]
+    baseline: Network,
+    budget: Budget,
+    classes: int,
+    image_side: int,
+    cap: int | None,
+    measures: Mapping[str, Measure],
+    solved: Solver,
 ) -> Candidate:
     """A baseline compound-scaled to the budget; for small images in its low-resolution form, at their own size."""
     start = replace(baseline, classes=classes)
     if cap is None:
-        made = solve(start, budget, measures)
+        made = solved(start)
     else:
         native = max(LEAST_SIDE, -(-image_side // 8) * 8)
         small = replace(start, resolution=as_size(min(native, *start.resolution)))
         small = replace(lowres(small, native), name=baseline.name)
         try:
-            made = solve(small, budget, measures, directions=("depth", "width"))
+            made = solved(small, ("depth", "width"))
         except BudgetError:
-            made = solve(small, budget, measures)
-    scaled = _what_changed(baseline, made) + _early_strides(baseline, made)
+            made = solved(small)
+    scaled = what_changed(baseline, made) + early_strides(baseline, made)
     return Candidate(made, None, None, None, measured(made, budget, measures), True, scaled)
 
 
-def _what_changed(baseline: Network, made: Network) -> str:
-    changes = []
-    for name, unit, before, after in (
-        ("depth", "blocks", *(sum(len(s.blocks) for s in net.stages) for net in (baseline, made))),
-        ("width", "channels at the end", *(net.stages[-1].channels for net in (baseline, made))),
-        ("resolution", "px", *(min(net.resolution) for net in (baseline, made))),
-    ):
-        changes.append(f"{name} {before} → {after} {unit}" if before != after else f"{name} as published")
-    return ", ".join(changes)
-
-
-def _early_strides(before: Network, after: Network) -> str:
-    strides = [net.stem.stride * _product(net) for net in (before, after)]
-    return (
-        "" if strides[0] == strides[1] else f"; low-resolution form: early strides 1 (1/{strides[1]} of the image left)"
-    )
-
-
-def _product(network: Network) -> int:
-    total = 1
-    for each in network.stages:
-        total *= each.stride
-    return total
-
-
 def _preference(candidate: Candidate) -> tuple[int, float, float]:
-    """Sorts best first: weights at their own size by accuracy, then lowered ones by how little, then fresh ones."""
+    """Sorts best first: grown, weights at their own size by accuracy, lowered ones by how little, fresh ones."""
+    if candidate.grown:
+        return -1, 0.0, 0.0
     if candidate.kept is None:
         return 2, 0.0, 0.0
     accuracy = candidate.top1 or 0.0
@@ -206,6 +159,11 @@ def _notes(chosen: Candidate, image_side: int, cap: int | None) -> tuple[str, ..
 
 
 def _why(chosen: Candidate) -> str:
+    if chosen.grown:
+        return (
+            f"the budget holds a clearly larger network than those with published weights: it begins as the same "
+            f"function as {chosen.weights} and has room to learn more; it has no published accuracy of its own"
+        )
     if chosen.kept is None:
         return "no network with published weights can be brought inside this budget: a baseline was scaled to it"
     if chosen.kept == 1:
@@ -224,6 +182,8 @@ def _why_not(candidate: Candidate, chosen: Candidate, budget: Budget) -> str:
         return "larger than these images call for"
     if candidate.kept is None:
         return "would start from nothing, and published weights fit the budget" if chosen.weights else "second baseline"
+    if chosen.grown:
+        return f"clearly smaller than the budget allows, and the chosen network starts from {chosen.weights}"
     if candidate.kept == 1:
         return f"published accuracy {candidate.top1:.1%}, that of the chosen one is {chosen.top1:.1%}"
     if chosen.kept == 1:

@@ -15,13 +15,18 @@ from triscale.data.images import image_header
 from triscale.data.transforms import load as load_image
 from triscale.deployment.export import SUFFIXES, Export, ExportEngine, export
 from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.on_device import predictions
+from triscale.deployment.table import LatencyTable
 from triscale.deployment.trial import measures
 from triscale.deployment.verify import Verification, verify
 from triscale.errors import MissingExtraError, VerificationError
-from triscale.fit.choose import Candidate, Choice, Known, choose
+from triscale.fit.candidate import Candidate, Choice, Known
+from triscale.fit.choose import choose
+from triscale.fit.grown import growth_source
 from triscale.fit.record import read_choice, write_choice
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
+from triscale.models.grow import grow
 from triscale.models.pretrained import PACKAGES, pretrained
 from triscale.spec import families
 from triscale.spec.cost import cost
@@ -110,7 +115,7 @@ class FitResult:
     dataset: Dataset
     choice: Choice
     recipe: Recipe
-    trained: TrainResult
+    trained: TrainResult[ConvNet]
     shipped: tuple[Shipped, ...]
     limits: tuple[Limit, ...]
     missing: tuple[str, ...]
@@ -209,12 +214,15 @@ def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> C
         return read_choice(run.path / "choice.json")
     progress.say("choosing the network")
     asked = measures(job.engine, job.budget.limits.get("latency"), dataset.classes)
-    told: dict[str, Measure] = {word: _told(word, measure, progress) for word, measure in asked.items()}
+    telling: dict[str, Measure] = {word: _told(word, measure, progress) for word, measure in asked.items()}
     baselines = [families.network(name) for name in BASELINES]
-    choice = choose(job.budget, len(dataset.classes), median_side(dataset), known_networks(), baselines, told)
+    rough = predictions(LatencyTable(job.engine), progress) if "latency" in job.budget.limits else None
+    side, known = median_side(dataset), known_networks()
+    choice = choose(job.budget, len(dataset.classes), side, known, baselines, telling, rough)
     write_choice(choice, run.path / "choice.json")
     write_network(choice.chosen.network, run.path / "network.json")
-    run.update(network={"name": choice.chosen.network.name, "weights": choice.chosen.weights or ""})
+    told = {"name": choice.chosen.network.name, "weights": choice.chosen.weights or ""}
+    run.update(network=told | ({"grown": True} if choice.chosen.grown else {}))
     for note in choice.notes:
         progress.say(note)
     chosen = choice.chosen
@@ -246,10 +254,14 @@ def recipe_of(job: Job, chosen: Candidate) -> Recipe:
 
 
 def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:
-    """The chosen network with the weights it starts from; fresh ones come from the seed."""
+    """The chosen network with the weights it starts from; fresh ones, and what grows, come from the seed."""
     torch.manual_seed(seed)
-    weights = "pretrained" if chosen.weights else None
-    model = create_model(replace(chosen.network, classes=len(dataset.classes)), weights)
+    network = replace(chosen.network, classes=len(dataset.classes))
+    if chosen.grown and chosen.weights:
+        source = growth_source(families.network(f"tf_{chosen.weights}"), network)
+        model = grow(create_model(source, "pretrained"), network)
+    else:
+        model = create_model(network, "pretrained" if chosen.weights else None)
     # Objects should look about as large as in training's average crop (https://arxiv.org/abs/1906.06423).
     small = min(chosen.network.resolution) <= SMALL
     crop = round(((1 + LEAST_AREA) / 2) ** 0.5, 4) if small else model.preprocessing.crop

@@ -9,10 +9,10 @@ from typing import Any
 
 from triscale import atomic
 from triscale.errors import RunError, SpecError
-from triscale.fit.choose import Candidate, Choice
+from triscale.fit.candidate import Candidate, Choice
 from triscale.spec.files import network_from_dict, network_to_dict, read_json
 
-VERSION = 1
+VERSION = 2  # 1 knew no grown networks
 
 
 def write_choice(choice: Choice, path: Path) -> None:
@@ -30,11 +30,12 @@ def read_choice(path: Path) -> Choice:
     """Undo `write_choice`. Raises: RunError when the file is damaged; FileError when it is missing."""
     document = read_json(path)
     try:
-        if document["version"] != VERSION:
-            raise RunError(f"{path}: is of version {document['version']}, this triscale reads {VERSION}.")
+        version = document["version"]
+        if version not in (1, VERSION):
+            raise RunError(f"{path}: is of version {version}, this triscale reads 1 to {VERSION}.")
         return Choice(
-            _from_dict(document["chosen"]),
-            tuple(_from_dict(each) for each in document["rejected"]),
+            _from_dict(document["chosen"], version),
+            tuple(_from_dict(each, version) for each in document["rejected"]),
             tuple(str(note) for note in document["notes"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError, SpecError) as error:
@@ -52,10 +53,11 @@ def _to_dict(candidate: Candidate) -> dict[str, Any]:
         "inside": candidate.inside,
         "scaled": candidate.scaled,
         "reason": candidate.reason,
+        "grown": candidate.grown,
     }
 
 
-def _from_dict(values: dict[str, Any]) -> Candidate:
+def _from_dict(values: dict[str, Any], version: int) -> Candidate:
     return Candidate(
         network_from_dict(values["network"]),
         values["weights"],
@@ -65,4 +67,5 @@ def _from_dict(values: dict[str, Any]) -> Candidate:
         bool(values["inside"]),
         str(values["scaled"]),
         str(values["reason"]),
+        version > 1 and bool(values["grown"]),
     )

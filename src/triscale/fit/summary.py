@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from triscale.data.dataset import Dataset, Sample
-from triscale.fit.choose import Candidate
+from triscale.fit.candidate import Candidate
 from triscale.fit.job import FitResult, Job, Shipped
 from triscale.report import model as page
 from triscale.spec.cost import cost
@@ -25,11 +25,6 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
     trained, chosen = result.trained, result.choice.chosen
     own = cost(trained.model.network, trained.model.preprocessing.size)
     best, worst = _examples(result.dataset, trained.evaluation, trained.test is not None)
-    weights = (
-        f"published ImageNet weights of {chosen.weights} ({trained.model.card.origin}, {trained.model.card.licence})"
-        if chosen.weights
-        else "fresh weights: nothing published fits this network"
-    )
     return page.FitReport(
         title=run.path.name,
         folder=str(run.path),
@@ -38,7 +33,7 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         limits=tuple(page.LimitResult(o.word, o.limit, o.value, o.how, o.met) for o in result.limits),
         network=trained.model.network,
         preprocessing=trained.model.preprocessing,
-        weights=weights,
+        weights=_weights(result),
         choice=f"{chosen.network.name}: {chosen.scaled}. {chosen.reason[:1].upper()}{chosen.reason[1:]}.",
         candidates=tuple(_candidate(c, c is chosen, job.budget) for c in (chosen, *result.choice.rejected)),
         data=_data(result.dataset),
@@ -60,6 +55,15 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         ),
         missing=result.missing,
     )
+
+
+def _weights(result: FitResult) -> str:
+    """What the network started from."""
+    chosen, card = result.choice.chosen, result.trained.model.card
+    if chosen.weights is None:
+        return "fresh weights: nothing published fits this network"
+    published = f"published ImageNet weights of {chosen.weights} ({card.origin}, {card.licence})"
+    return f"grown from {chosen.weights}, then trained; {published}" if chosen.grown else published
 
 
 def lines(result: FitResult) -> list[str]:

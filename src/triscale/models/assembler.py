@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from triscale.errors import SpecError
 from triscale.models.blocks import build_block
-from triscale.models.layers import ConvNorm, Convolution, MaxPool, Swish, activation
+from triscale.models.layers import ConvNorm, Convolution, DropConnect, MaxPool, Swish, activation
+from triscale.models.model import Model
 from triscale.spec.card import ModelCard
+from triscale.spec.cost import cost
+from triscale.spec.files import network_to_dict
 from triscale.spec.network import Head, Network, Numerics, Size, Stem, as_size, shrink
 from triscale.spec.preprocessing import Preprocessing
 
 
-class ConvNet(nn.Module):
+class ConvNet(Model):
     """The module of a `Network`: stem, stages, head.
 
     network: what to build. preprocessing: how its photographs are read (by default ImageNet's, at the network's
@@ -46,7 +50,7 @@ class ConvNet(nn.Module):
         device = torch.get_default_device() if device is None else torch.device(device)
         # Layers initialise themselves as they are made; on "meta" that is free, and the weights are written once.
         with torch.device("meta"):
-            self.stem = _build_stem(network.stem, network.in_channels, network.numerics)
+            self.stem = build_stem(network.stem, network.in_channels, network.numerics)
             self.stages = _build_stages(network)
             self.head = _build_head(network)
         self._taps = {stage: stride for stride, stage in network.reductions().items()}
@@ -54,6 +58,25 @@ class ConvNet(nn.Module):
         if device.type != "meta":
             self.to_empty(device=device)
             self.reset_parameters()
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.network.name
+
+    @property
+    def outputs(self) -> int:
+        """The network's classes; 0 without a head."""
+        return 0 if self.network.head is None else self.network.classes
+
+    def costs(self, size: Size) -> tuple[int, int]:
+        """(parameters, multiply-accumulates) for one image of `size` pixels (H, W), by arithmetic."""
+        counted = cost(self.network, size)
+        return counted.params, counted.macs
+
+    def description(self) -> dict[str, Any]:
+        """The network, from which the layers can be made again."""
+        return {"network": network_to_dict(self.network)}
 
     def reset_parameters(self) -> None:
         """Initialise all weights anew, from PyTorch's random state; see `initialise`."""
@@ -111,6 +134,23 @@ class ConvNet(nn.Module):
         self.network = replace(self.network, numerics=numerics)
         self._fixed = None
 
+    def regularise(self, dropout: float | None, drop_connect: float | None) -> tuple[str, ...]:
+        """Other rates of dropout and drop connect, in modules and `network` alike; None leaves one as it is."""
+        network = self.network
+        if drop_connect is not None:
+            network = replace(network, drop_connect=drop_connect)
+        if dropout is not None and network.head is not None:
+            network = replace(network, head=replace(network.head, dropout=dropout))
+        if network != self.network:
+            wanted = ConvNet(network, self.preprocessing, device="meta")
+            for own, other in zip(self.modules(), wanted.modules(), strict=True):
+                if isinstance(own, DropConnect) and isinstance(other, DropConnect):
+                    own.rate = other.rate
+                elif isinstance(own, nn.Dropout) and isinstance(other, nn.Dropout):
+                    own.p = other.p
+            self.network = network
+        return ()
+
     def _check(self, x: Tensor) -> None:
         if self._fixed is not None and tuple(x.shape[-2:]) != self._fixed:
             raise SpecError(
@@ -145,7 +185,8 @@ class ClassifierHead(nn.Module):
         return self.classifier(self.dropout(x))
 
 
-def _build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+def build_stem(stem: Stem, in_channels: int, numerics: Numerics) -> nn.Module:
+    """The module of `stem`, reading `in_channels`."""
     conv = ConvNorm(
         in_channels, stem.channels, stem.kernel, stem.stride, act=stem.activation, bias=stem.bias, numerics=numerics
     )
@@ -171,9 +212,9 @@ def initialise(module: nn.Module) -> None:
     """Give one layer (not its children) fresh weights.
 
     Convolutions: normal, std sqrt(2 / (kernel x kernel x out_channels / groups)). Linear layers: uniform in
-    +-1 / sqrt(outputs), but never wider than +-1 / sqrt(inputs): made for 1,000 classes, the rule gives ten classes
-    logits so large that a fine-tune spends its first epochs on shrinking them. Biases 0, BatchNorm 1, 0 and empty
-    statistics, Swish beta 1.
+    +-1 / sqrt(inputs), so that logits begin as large for two classes as for 20,000; the source has outputs for inputs,
+    which was made for 1,000 classes and lets a fine-tune of ten spend its first epochs on shrinking them. Biases 0,
+    BatchNorm 1, 0 and empty statistics, Swish beta 1.
     Source: tensorflow/tpu efficientnet_model.py.
     """
     if isinstance(module, nn.Conv2d):
@@ -182,7 +223,7 @@ def initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
-        bound = 1 / math.sqrt(max(module.out_features, module.in_features))
+        bound = 1 / math.sqrt(module.in_features)
         nn.init.uniform_(module.weight, -bound, bound)
         nn.init.zeros_(module.bias)
     elif isinstance(module, (nn.BatchNorm2d, Swish)):

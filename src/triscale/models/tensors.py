@@ -21,7 +21,7 @@ from triscale.errors import FileError, WeightsError
 LARGEST_FILE = 16 * 2**30  # bytes; L2 in fp32 has 2 GB
 LARGEST_HEADER = 32 * 2**20  # bytes of JSON before the tensors; L2's is 0.4 MB
 NESTED = ("state_dict", "model", "state_dict_ema", "model_ema", "model_state_dict")
-WRAPPERS = ("module.", "_orig_mod.")  # put before every key by DataParallel and torch.compile
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every key by DataParallel, torch.compile and trainers
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,22 @@ def state_dict_in(loaded: object, where: str) -> dict[str, Tensor]:
         f"{where}: holds no weights by name (found {_describe(loaded)}); expected a state dict, as model.state_dict() "
         f"gives, or one under {', '.join(NESTED[:3])}."
     )
+
+
+def storable(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same values on the CPU, contiguous, and no two in the same memory: what a safetensors file can hold.
+
+    A weight that two layers share is written under both names; reading both back into the shared one changes nothing.
+    """
+    made: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for key, tensor in tensors.items():
+        value = tensor.detach().to("cpu", memory_format=torch.contiguous_format)
+        if value.untyped_storage().data_ptr() in taken:
+            value = value.clone()
+        taken.add(value.untyped_storage().data_ptr())
+        made[key] = value
+    return made
 
 
 def _describe(loaded: object) -> str:

@@ -1,1 +1,1 @@
-"""Any nn.Module: what it costs, and the same module wider and deeper, found by tracing and proven by running."""
+"""Any nn.Module: what it costs, the same module wider and deeper, and the user's own from `file.py:factory`."""

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import warnings
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from triscale.errors import MissingExtraError
+from triscale.report.canvas import BLUE, GREEN, GREY, VERMILLION, figure, style, svg
 from triscale.report.model import Candidate, EpochPoint, LimitResult
 from triscale.report.text import shorten
 from triscale.spec.limits import quantity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by colour-blind eyes; lines differ in style too.
-BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#8d99ae"
-INK = "#1b2733"  # becomes currentColor, so that a page's dark style recolours it
-FONT = "system-ui, Segoe UI, Helvetica, Arial, sans-serif"
 LABELLED = 12  # candidates that are named in the picture; the table names all
 NAMES = {"params": "parameters", "macs": "MACs", "size": "file size"}
 
@@ -46,9 +37,9 @@ def trade_off(candidates: Sequence[Candidate], limits: Sequence[LimitResult], sc
     if axes is None:
         return ""
     placed, across, upwards = axes
-    with _style():
-        figure = _figure(7.2, 3.9)
-        axes_ = figure.add_subplot()
+    with style():
+        drawing = figure(7.2, 3.9)
+        axes_ = drawing.add_subplot()
         for axis, name in ((across, "x"), (upwards, "y")):
             _prepare(axes_, axis, name, limits)
         for candidate, x, y in zip(placed, across.values, upwards.values, strict=True):
@@ -56,9 +47,9 @@ def trade_off(candidates: Sequence[Candidate], limits: Sequence[LimitResult], sc
                 axes_.plot(x, y, "*", color=VERMILLION, markersize=15, zorder=4)
             else:
                 axes_.plot(x, y, "o", markerfacecolor="none", color=BLUE, markersize=6.5, zorder=3)
-        figure.draw_without_rendering()  # the layout is settled now, so that names can be placed in pixels
+        drawing.draw_without_rendering()  # the layout is settled now, so that names can be placed in pixels
         _name_points(axes_, placed, across.values, upwards.values)
-        return _svg(figure, "trade-off", "What was considered, and what was chosen")
+        return svg(drawing, "trade-off", "What was considered, and what was chosen")
 
 
 def curves(points: Sequence[EpochPoint]) -> str:
@@ -75,10 +66,10 @@ def curves(points: Sequence[EpochPoint]) -> str:
         ("learning rate", (("", "learning_rate", GREY, "-"),)),
     )
     shown = [panel for panel in panels if any(_series(points, field)[0] for _, field, _, _ in panel[1])]
-    with _style():
-        figure = _figure(7.2, 0.5 + 1.75 * len(shown))
+    with style():
+        drawing = figure(7.2, 0.5 + 1.75 * len(shown))
         for index, (title, lines) in enumerate(shown):
-            axes = figure.add_subplot(len(shown), 1, index + 1)
+            axes = drawing.add_subplot(len(shown), 1, index + 1)
             for label, field, color, line in lines:
                 x, y = _series(points, field)
                 axes.plot(x, y, line, color=color, label=label, marker="o" if len(x) < 12 else "", markersize=3.5)
@@ -89,7 +80,7 @@ def curves(points: Sequence[EpochPoint]) -> str:
             if title == "top-1":
                 axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
             axes.set_xlabel("epoch" if index == len(shown) - 1 else "")
-        return _svg(figure, "curves", "Curves of the training")
+        return svg(drawing, "curves", "Curves of the training")
 
 
 def _series(points: Sequence[EpochPoint], field: str) -> tuple[list[float], list[float]]:
@@ -199,41 +190,3 @@ def _overlaps(box: Sequence[float], taken: Sequence[Sequence[float]], frame: Seq
         box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in taken
     )  # fmt: skip
     return hits + outside / 10
-
-
-@contextmanager
-def _style() -> Generator[None]:
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train", "drawing plots") from None
-    ink = {f"{part}color": INK for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.")}
-    settings: dict[Any, Any] = {
-        **ink, "svg.fonttype": "none", "svg.hashsalt": "triscale", "font.size": 9, "font.family": ["DejaVu Sans"],
-        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8, "figure.dpi": 72,
-        "axes.facecolor": "none", "lines.linewidth": 1.8, "axes.unicode_minus": False,
-    }  # fmt: skip
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        # Names in other scripts: the browser has the font that is only missing for measuring.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        yield
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _svg(figure: Figure, prefix: str, title: str) -> str:
-    """The figure as an <svg> element whose ids begin with `prefix`, so that several can stand in one page."""
-    file = io.StringIO()
-    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
-    svg = file.getvalue()
-    # A style inside a drawing would hold for the whole page that it stands in.
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{prefix}-", svg)
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", FONT, svg).replace(INK, "currentColor")
-    opening = f'<svg class="plot" role="img" color="{INK}" '
-    return svg.replace("<svg ", opening, 1).replace(">", f">\n <title>{title}</title>", 1)

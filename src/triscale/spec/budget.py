@@ -4,37 +4,58 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
-from typing import Literal
+from typing import NamedTuple
 
 from triscale.errors import BudgetError, SpecError
+from triscale.spec.checks import shown
 from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
 from triscale.spec.network import Network
-from triscale.spec.scaling import ALPHA, BETA, GAMMA, scale
+from triscale.spec.predicted import predict_then_measure
+from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Multipliers, Rule, RuleName
+from triscale.spec.scaling import ALPHA, BETA, GAMMA
+from triscale.spec.space import FURTHEST, Phis, Space
 
-__all__ = ["Budget", "Measure", "counted", "fit_budget", "measured", "parse", "quantity", "solve"]
+__all__ = [
+    "Budget",
+    "Measure",
+    "Solution",
+    "counted",
+    "fit_budget",
+    "measured",
+    "parse",
+    "quantity",
+    "solution",
+    "solve",
+]
 
-Direction = Literal["depth", "width", "resolution"]
-Phis = Mapping[Direction, float]
-
-DIRECTIONS: tuple[Direction, ...] = ("depth", "width", "resolution")
-FURTHEST = 40.0  # |phi| beyond which nothing changes any more (small) or nothing fits any machine (large)
 LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
 ENOUGH = 0.95  # share of a counted limit beyond which no network is made more lopsided
 AIM, SATISFIED = 0.95, 0.9  # of a measured limit: share aimed at, share to stop at
 PATIENCE, PATIENCE_TO_FILL = 11, 4  # most measurements along phi, and along resolution alone
-DOWNWARDS = (-FURTHEST, -20.0, -10.0, -5.0, -3.0, -2.0, -1.0, -0.5)
+BLIND = ("params", "size")  # limits that do not see pixels
 LARGEST_BASE = 10.0  # of alpha, beta and gamma: one step of phi never makes more than ten times as much
 
 
-def fit_budget(network: Network, budget: str) -> Network:
-    """`network`, compound-scaled to make the most of a budget of params, macs, activations or memory.
+class Solution(NamedTuple):
+    """What a budget allows: the network, and what its depth, width and resolution were multiplied by."""
+
+    network: Network
+    multipliers: Multipliers
+
+
+def fit_budget(network: Network, budget: str, rule: RuleName = "compound") -> Network:
+    """`network`, scaled to make the most of a budget of params, macs, activations or memory.
 
     Example: fit_budget(network("efficientnet_b0"), "macs<=1G, params<=8M")
-    Raises: BudgetError; see `parse` and `solve`.
+    rule: "compound" (Tan & Le), "fast" (Dollár et al.), or one direction alone: "depth", "width", "resolution".
+    Returns: a Network inside every limit; its name tells the budget, and the rule where it is not compound.
+    Raises: BudgetError; see `parse` and `solve`. SpecError for an unknown rule.
     """
-    return solve(network, parse(budget))
+    if rule not in RULES:
+        raise SpecError(f"fit_budget's rule must be one of {', '.join(RULES)}; got {shown(rule)}.")
+    return solution(network, parse(budget), rule=RULES[rule]).network
 
 
 def solve(
@@ -42,83 +63,84 @@ def solve(
     budget: Budget,
     measures: Mapping[str, Measure] | None = None,
     *,
+    predictions: Mapping[str, Measure] | None = None,
     alpha: float = ALPHA,
     beta: float = BETA,
     gamma: float = GAMMA,
     directions: tuple[Direction, ...] = DIRECTIONS,
     largest: float = FURTHEST,
 ) -> Network:
-    """The network of a compound-scaled family that makes the most of a budget.
+    """The network of a compound-scaled family that makes the most of a budget; see `solution`.
+
+    directions: what may change; ("resolution",) keeps the weights' shapes.
+    """
+    rule = Rule("compound", alpha, beta, gamma)
+    return solution(
+        network, budget, measures, predictions=predictions, rule=rule, directions=directions, largest=largest
+    ).network
+
+
+def solution(
+    network: Network,
+    budget: Budget,
+    measures: Mapping[str, Measure] | None = None,
+    *,
+    predictions: Mapping[str, Measure] | None = None,
+    rule: Rule = COMPOUND,
+    directions: tuple[Direction, ...] | None = None,
+    largest: float = FURTHEST,
+) -> Solution:
+    """The network that makes the most of a budget when it grows by `rule`, and its multipliers.
 
     Counted limits: the largest phi inside them, then what rounding left over is filled by letting fewer directions grow
     on. Measured limits: from there down along phi, with as few measurements as a secant search needs.
 
     network: the baseline (phi 0); it may come out smaller or larger.
     measures: for latency (seconds) and size (bytes), where the budget limits them; asked only inside counted limits.
-    directions: what may change; ("resolution",) keeps the weights' shapes.
+    predictions: quick and rough ones of the same; where each measured limit has one, candidates are searched with them
+        and measures are asked for the few that remain. What comes back was measured either way.
+    directions: what may change; by default all that the rule changes.
     largest: the largest phi tried; 0 never grows beyond the baseline.
-    Returns: a Network inside every limit.
+    Returns: a Network inside every limit; the multipliers are the rule's, but for what was filled.
     Raises: BudgetError when nothing is, with the smallest that can be reached; or when a measure is missing.
     """
     measures = measures or {}
+    directions = rule.directions if directions is None else directions
+    _check(budget, measures, rule, directions, largest)
+    space = Space(network, {"depth": rule.alpha, "width": rule.beta, "resolution": rule.gamma}, directions, largest)
+    arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
+    phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
+    if len(arithmetic.limits) < len(budget.limits):
+        phis = _within_measured(space, phis, budget, measures, predictions or {})
+    made = space.at(phis)
+    if made == network:
+        return Solution(network, Multipliers(1.0, 1.0, 1.0))
+    suffix = "" if rule.name == "compound" else f"-{rule.name}"
+    return Solution(replace(made, name=f"{network.name}@{_slug(budget)}{suffix}"), space.multipliers(phis))
+
+
+def _check(
+    budget: Budget, measures: Mapping[str, Measure], rule: Rule, directions: tuple[Direction, ...], largest: float
+) -> None:
+    """Raise BudgetError for what no search can answer."""
     if not budget.limits or not directions:
         raise BudgetError('a budget needs at least one limit and one direction; write it as "macs<=1G, params<=8M".')
-    if not all(1 <= base <= LARGEST_BASE for base in (alpha, beta, gamma)):
+    if not all(1 <= base <= LARGEST_BASE for base in (rule.alpha, rule.beta, rule.gamma)):
         raise BudgetError(
             f"alpha, beta and gamma must be in 1..{LARGEST_BASE:g} so that costs grow with phi, "
-            f"got {alpha:g}, {beta:g} and {gamma:g}."
+            f"got {rule.alpha:g}, {rule.beta:g} and {rule.gamma:g}."
         )
     for word in budget.limits:
         if word in MEASURED and word not in measures:
             raise BudgetError(f"budget {budget}: {word} must be measured on an exported file; pass a measure for it.")
-    space = _Space(network, {"depth": alpha, "width": beta, "resolution": gamma}, directions, largest)
-    arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
-    phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
-    if len(arithmetic.limits) < len(budget.limits):
-        phis = _within_measured(space, phis, budget, measures)
-    made = space.at(phis)
-    return network if made == network else replace(made, name=f"{network.name}@{_slug(budget)}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Space:
-    """The networks that can be reached from a baseline: one phi for each direction."""
-
-    network: Network
-    bases: Mapping[Direction, float]
-    directions: tuple[Direction, ...]
-    largest: float
-
-    def start(self, phi: float) -> dict[Direction, float]:
-        return {each: phi if each in self.directions else 0.0 for each in DIRECTIONS}
-
-    def at(self, phis: Phis) -> Network:
-        """The network there; below one pixel of the last map, resolution shrinks no more."""
-        stride = max(self.network.reductions())
-        smallest = min(1.0, stride / min(self.network.resolution))
-        resolution = max(self.bases["resolution"] ** phis["resolution"], smallest)
-        return scale(
-            self.network, self.bases["depth"] ** phis["depth"], self.bases["width"] ** phis["width"], resolution
+    if directions == ("resolution",) and largest > 0 and not set(budget.limits) - set(BLIND):
+        raise BudgetError(
+            f"budget {budget}: {' and '.join(budget.limits)} do not depend on resolution, so nothing would stop it "
+            "from growing; limit macs, activations, memory or latency too, or scale by another rule."
         )
 
-    def smallest(self) -> float:
-        """The lowest phi that makes a network at all (units that split their channels have no narrow ones)."""
-        return next((phi for phi in DOWNWARDS if self.made(self.start(phi)) is not None), 0.0)
 
-    def made(self, phis: Phis) -> Network | None:
-        """The network there, or None where there can be none."""
-        try:
-            return self.at(phis)
-        except SpecError:
-            return None
-
-    def growth(self, directions: tuple[Direction, ...]) -> float:
-        """By how much the cost grows per step of phi: d w^2 r^2 over the directions that change."""
-        power = {"depth": 1, "width": 2, "resolution": 2}
-        return max(1.01, math.prod(self.bases[each] ** power[each] for each in directions))
-
-
-def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
+def _within_counted(space: Space, budget: Budget) -> dict[Direction, float]:
     def share(phis: Phis) -> float:
         made = space.made(phis)
         return math.inf if made is None else max(budget.used(counted(made)).values())
@@ -135,7 +157,7 @@ def _within_counted(space: _Space, budget: Budget) -> dict[Direction, float]:
 
 
 def _at_own_size(
-    share: Callable[[Phis], float], phis: dict[Direction, float], space: _Space, largest: float = 0.0
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space, largest: float = 0.0
 ) -> dict[Direction, float]:
     """Resolution back at the baseline's where compound scaling shrank it for nothing: parameters know no pixels."""
     own: dict[Direction, float] = {**phis, "resolution": min(0.0, largest, space.largest)}
@@ -144,7 +166,7 @@ def _at_own_size(
 
 
 def _filled(
-    share: Callable[[Phis], float], phis: dict[Direction, float], space: _Space, lopsided: float
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space, lopsided: float
 ) -> dict[Direction, float]:
     """Let fewer and fewer directions grow on until each is held back by a limit.
 
@@ -200,20 +222,31 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
 
 
 def _within_measured(
-    space: _Space, limit: Phis, budget: Budget, measures: Mapping[str, Measure]
+    space: Space,
+    limit: Phis,
+    budget: Budget,
+    measures: Mapping[str, Measure],
+    predictions: Mapping[str, Measure],
 ) -> dict[Direction, float]:
     """From the networks that no counted limit forbids, the largest whose measurements are inside."""
-    known: dict[Network, float] = {}
+    known: dict[Network, dict[str, float]] = {}
 
-    def share(phis: Phis) -> float:
+    def used_by(phis: Phis) -> dict[str, float]:
         made = space.at(phis)
         if made not in known:
-            known[made] = max(budget.used(measured(made, budget, measures)).values())
+            known[made] = budget.used(measured(made, budget, measures))
         return known[made]
+
+    def share(phis: Phis) -> float:
+        return max(used_by(phis).values())
 
     def capped(phi: float) -> dict[Direction, float]:
         return {each: min(limit[each], phi) if each in space.directions else 0.0 for each in DIRECTIONS}
 
+    if all(word in predictions for word in budget.limits if word in MEASURED):
+        found = _predicted(space, limit, budget, predictions, used_by)
+        if found is not None:
+            return found if "latency" in budget.limits else _at_own_size(share, found, space, limit["resolution"])
     least, top = space.smallest(), max(limit[each] for each in space.directions)
     guess = min(top, 0.0) if top == space.largest else top
     phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
@@ -231,6 +264,44 @@ def _within_measured(
             phis["resolution"] = filled
     # Latency always knows pixels: no measurement is spent on it.
     return phis if "latency" in budget.limits else _at_own_size(share, phis, space, limit["resolution"])
+
+
+def _predicted(
+    space: Space,
+    limit: Phis,
+    budget: Budget,
+    predictions: Mapping[str, Measure],
+    used_by: Callable[[Phis], Mapping[str, float]],
+) -> dict[Direction, float] | None:
+    """The same by predictions, with a measurement only where they end; None where no such end was inside.
+
+    Counted limits hold for all that is not beyond `limit`.
+    """
+
+    def most(used: Mapping[str, float]) -> float:
+        return max(used[word] for word in MEASURED if word in used)
+
+    def capped(phis: Phis) -> dict[Direction, float]:
+        return {each: min(limit[each], phis[each]) if each in space.directions else 0.0 for each in DIRECTIONS}
+
+    def predicted(phis: Phis) -> float:
+        made = space.made(capped(phis))
+        return math.inf if made is None else most(budget.used(measured(made, budget, predictions)))
+
+    def largest(wanted: float) -> dict[Direction, float] | None:
+        def used(phis: Phis) -> float:
+            return predicted(phis) / wanted
+
+        least = space.start(space.smallest())
+        if used(least) > 1:
+            return None
+        phis = _furthest(used, least, space.directions, max(limit[each] for each in space.directions))
+        if "resolution" in space.directions and "latency" in budget.limits:
+            # Depth and width come in steps; pixels fill what those leave over.
+            phis = _furthest(used, phis, ("resolution",), min(limit["resolution"], phis["resolution"] + LOPSIDED[0]))
+        return capped(phis)
+
+    return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
 
 
 def _secant(
@@ -268,7 +339,7 @@ def _secant(
     return inside[0] if inside else None
 
 
-def _impossible(space: _Space, budget: Budget, least: Mapping[str, float]) -> BudgetError:
+def _impossible(space: Space, budget: Budget, least: Mapping[str, float]) -> BudgetError:
     # A second measurement may just be inside: then all that is limited is shown.
     over = [word for word, limit in budget.limits.items() if least[word] > limit] or list(budget.limits)
     reached = ", ".join(f"{word} {quantity(word, least[word], up=True)}" for word in over)

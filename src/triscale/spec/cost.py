@@ -6,7 +6,6 @@ once (`_stage_part`, cached) and a network at any resolution is a handful of mul
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -117,13 +116,18 @@ def _merge(operations: Iterable[Operation]) -> _Part:
 
 @lru_cache(maxsize=1 << 16)
 def _stage_part(each: Stage, in_channels: int) -> _Part:
-    total, lives = [0] * 7, set()
-    parts = [(_block_part(each.blocks[0], in_channels), 1)]
-    parts += [(_block_part(block, each.channels), times) for block, times in Counter(each.blocks[1:]).items()]
-    for (*numbers, _, live), times in parts:
-        total = [sum_so_far + times * number for sum_so_far, number in zip(total, numbers, strict=True)]
+    own, a, b, c, d, e, f = [0] * 7
+    lives: set[Terms] = set()
+    (first, alike), *others = each._runs
+    parts = [(_block_part(first, in_channels), 1)]
+    if alike > 1:
+        others.append((first, alike - 1))
+    parts += [(_block_part(block, each.channels), times) for block, times in others]
+    for (params, g, h, i, j, k, m, _, live), times in parts:
+        own += times * params
+        a, b, c = a + times * g, b + times * h, c + times * i
+        d, e, f = d + times * j, e + times * k, f + times * m
         lives.update(live)
-    own, a, b, c, d, e, f = total
     return own, a, b, c, d, e, f, *_peaks(lives)
 
 
@@ -166,13 +170,15 @@ def _peaks(lives: set[Terms]) -> tuple[Terms, tuple[Terms, ...]]:
     bound = (max(a for a, _, _ in lives), max(b for _, b, _ in lives), max(c for _, _, c in lives))
     if len(lives) > MANY:
         return bound, tuple(lives)
-    corners = {terms: (terms[0], terms[0] + terms[1], sum(terms)) for terms in lives}
-
-    def exceeded(terms: Terms) -> bool:
-        x, y, z = corners[terms]
-        return any(u >= x and v >= y and w >= z and other != terms for other, (u, v, w) in corners.items())
-
-    return bound, tuple(sorted(terms for terms in lives if not exceeded(terms)))
+    kept: list[tuple[int, int, Terms]] = []
+    # Largest first: an operation can only be exceeded by one that was kept before it.
+    for _, y, z, terms in sorted([(a, a + b, a + b + c, (a, b, c)) for a, b, c in lives], reverse=True):
+        for v, w, _ in kept:
+            if v >= y and w >= z:
+                break
+        else:
+            kept.append((y, z, terms))
+    return bound, tuple([terms for _, _, terms in kept])
 
 
 def _layers(network: Network, size: Size) -> Iterator[LayerCost]:

@@ -97,6 +97,7 @@ class Stage:
 
     blocks: tuple[Block, ...]
     deepen: bool = True
+    _runs: tuple[tuple[Block, int], ...] = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False)
     _splits: bool = field(init=False, repr=False)
     _explicit: tuple[int | None, ...] = field(init=False, repr=False)
@@ -105,20 +106,25 @@ class Stage:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         if not self.blocks:
             raise SpecError("Stage.blocks is empty; a stage needs at least one block.")
-        for index, block in enumerate(self.blocks[1:], start=1):
-            if block.stride != 1:
-                raise SpecError(
-                    f"only the first block of a Stage may have a stride; block {index} has stride={block.stride}."
-                )
-            if block.channels != self.channels:
-                raise SpecError(
-                    f"all blocks of a Stage share an output width; block 0 has {self.channels} channels, "
-                    f"block {index} has {block.channels}."
-                )
+        runs = _runs(self.blocks)
+        for number, (block, _) in enumerate(runs[1:], start=1):
+            if block.stride != 1 or block.channels != self.channels:
+                raise SpecError(self._misfit(block, sum(times for _, times in runs[:number])))
+        if self.stride != 1 and runs[0][1] > 1:
+            raise SpecError(self._misfit(self.blocks[1], 1))
         # Searches scale and look up stages tens of thousands of times a second: what that needs is worked out once.
-        object.__setattr__(self, "_hash", hash((self.blocks, self.deepen)))
-        object.__setattr__(self, "_explicit", _explicit_widths(self.blocks))
-        object.__setattr__(self, "_splits", any(block.splits() for block in self.blocks))
+        object.__setattr__(self, "_runs", runs)
+        object.__setattr__(self, "_hash", hash((runs, self.deepen)))
+        object.__setattr__(self, "_explicit", _explicit_widths(runs))
+        object.__setattr__(self, "_splits", any(block.splits() for block, _ in runs))
+
+    def _misfit(self, block: Block, index: int) -> str:
+        if block.stride != 1:
+            return f"only the first block of a Stage may have a stride; block {index} has stride={block.stride}."
+        return (
+            f"all blocks of a Stage share an output width; block 0 has {self.channels} channels, "
+            f"block {index} has {block.channels}."
+        )
 
     def __hash__(self) -> int:
         return self._hash
@@ -129,11 +135,7 @@ class Stage:
         return (
             isinstance(other, Stage)
             and self._hash == other._hash
-            and (self.blocks, self.deepen)
-            == (
-                other.blocks,
-                other.deepen,
-            )
+            and (self._runs, self.deepen) == (other._runs, other.deepen)
         )
 
     def __reduce__(self) -> tuple[type[Stage], tuple[tuple[Block, ...], bool]]:
@@ -157,9 +159,22 @@ class Stage:
             in_channels = block.channels
 
 
-def _explicit_widths(blocks: tuple[Block, ...]) -> tuple[int | None, ...]:
-    """Hidden and squeeze channels of every block that has any of its own; empty where none has."""
-    widths = tuple(c for b in blocks for c in (b.hidden, b.squeeze.channels if b.squeeze else None))
+def _runs(blocks: tuple[Block, ...]) -> tuple[tuple[Block, int], ...]:
+    """Equal blocks that stand together, and how many: a stage of a hundred blocks rarely has more than two runs."""
+    runs: list[tuple[Block, int]] = []
+    last, times = blocks[0], 0
+    for block in blocks:
+        if block is last or block == last:
+            times += 1
+        else:
+            runs.append((last, times))
+            last, times = block, 1
+    return (*runs, (last, times))
+
+
+def _explicit_widths(runs: tuple[tuple[Block, int], ...]) -> tuple[int | None, ...]:
+    """Hidden and squeeze channels of every run that has any of its own; empty where none has."""
+    widths = tuple(c for b, _ in runs for c in (b.hidden, b.squeeze.channels if b.squeeze else None))
     return widths if any(c is not None for c in widths) else ()
 
 
@@ -281,14 +296,11 @@ def scaled_stage(each: Stage, depth: float, width: float, rounding: Rounding) ->
 @lru_cache(maxsize=1 << 16)
 def _resized_stage(each: Stage, length: int, channels: int, inner: tuple[int | None, ...]) -> Stage:
     blocks: list[Block] = []
-    for index, block in enumerate(each.blocks):
-        if index and block is each.blocks[index - 1]:
-            blocks.append(blocks[-1])
-            continue
-        hidden, squeezed = inner[2 * index : 2 * index + 2] or (None, None)
+    for number, (block, times) in enumerate(each._runs):
+        hidden, squeezed = inner[2 * number : 2 * number + 2] or (None, None)
         squeeze = block.squeeze
         if squeeze is not None and squeezed is not None:
             squeeze = replace(squeeze, channels=squeezed)
-        blocks.append(replace(block, channels=channels, hidden=hidden, squeeze=squeeze))
-    extra = replace(blocks[-1], stride=1)
+        blocks += [replace(block, channels=channels, hidden=hidden, squeeze=squeeze)] * times
+    extra = blocks[-1] if blocks[-1].stride == 1 else replace(blocks[-1], stride=1)
     return Stage((*blocks[:length], *[extra] * (length - len(blocks))), each.deepen)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from triscale import atomic
 from triscale.errors import FileError
+from triscale.models.tensors import storable
 
 VERSION = 1
 
@@ -105,7 +106,7 @@ class Checkpoints:
         return Checkpoint(document["step"], tensors, document["state"], best)
 
     def _write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> str:
-        data = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+        data = safetensors.torch.save(storable(tensors))
         atomic.write_bytes(self.folder / name, data)
         return hashlib.sha256(data).hexdigest()
 

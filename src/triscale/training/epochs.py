@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from triscale.data.dataset import Dataset
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
-from triscale.models.assembler import ConvNet
+from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
 from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import Evaluation, evaluate_all, place
@@ -32,7 +32,7 @@ LOGGED_STEPS = 200  # of one training, about
 class Training:
     """One call of `train`: the parts that do not change, and the state that does."""
 
-    model: ConvNet
+    model: Model
     dataset: Dataset
     recipe: Recipe
     plan: Plan

@@ -6,24 +6,24 @@ from pathlib import Path
 
 from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
-from triscale.models.assembler import ConvNet
+from triscale.models.model import Model
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.metrics import MetricsLog
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
-from triscale.training.result import TrainResult, ship
+from triscale.training.result import M, TrainResult, ship
 from triscale.training.run import RunFolder
 
 
 def train(
-    model: ConvNet,
+    model: M,
     dataset: Dataset,
     recipe: Recipe,
     folder: RunFolder | str | Path,
     progress: Progress | None = None,
-) -> TrainResult:
+) -> TrainResult[M]:
     """Train a model, or go on where an earlier call in the same folder stopped, however it stopped.
 
     model: on the device where it is to train; it comes back with the best weights, in evaluation mode. Its fresh
@@ -40,18 +40,20 @@ def train(
     _check(model, dataset)
     if isinstance(folder, RunFolder):
         return _train(model, dataset, recipe, folder, progress or SilentProgress())
-    arguments = {"network": model.network.name, "recipe": recipe.to_table()}
+    arguments = {"network": model.name, "recipe": recipe.to_table()}
     with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
         result = _train(model, dataset, recipe, run, progress or SilentProgress())
         run.update(state="done", shipped="model.safetensors")
     return result
 
 
-def _train(model: ConvNet, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult:
+def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult[M]:
     plan = recipe.plan(len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
-    with prepared(model, recipe), stop_on_signal() as stop:
+    with prepared(model, recipe) as notes, stop_on_signal() as stop:
+        for note in notes:
+            progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop)
         training.resume()
         with MetricsLog(run, training.state.step) as training.log:
@@ -62,12 +64,12 @@ def _train(model: ConvNet, dataset: Dataset, recipe: Recipe, run: RunFolder, pro
     return ship(model, dataset, recipe, plan, run, training.state, best)
 
 
-def _check(model: ConvNet, dataset: Dataset) -> None:
+def _check(model: Model, dataset: Dataset) -> None:
     require_splits(dataset)
-    if model.network.head is None or model.network.classes != len(dataset.classes):
-        found = "no classifier" if model.network.head is None else f"{model.network.classes} classes"
+    if model.outputs != len(dataset.classes):
+        found = f"{model.outputs} classes" if model.outputs else "no classifier"
         raise TrainingError(
-            f"{model.network.name} has {found}, the data has {len(dataset.classes)}; "
+            f"{model.name} has {found}, the data has {len(dataset.classes)}; "
             f"make the model with num_classes={len(dataset.classes)}."
         )
 

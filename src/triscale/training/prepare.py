@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import nn
 
 from triscale.errors import TrainingError
-from triscale.models.assembler import ConvNet
-from triscale.models.layers import DropConnect
+from triscale.models.model import Model
 from triscale.training.recipe import Recipe
 
 
 @contextlib.contextmanager
-def prepared(model: ConvNet, recipe: Recipe) -> Generator[None]:
+def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
     """Within the block the model trains as the recipe says.
 
-    Dropout and drop connect become part of its network; memory layout stays; BatchNorm's momentum and what is frozen
-    are put back at the end, and the model is then in evaluation mode.
+    Dropout and drop connect become part of it; memory layout stays; BatchNorm's momentum and what is frozen are put
+    back at the end, and the model is then in evaluation mode.
+    Yields: a line on each wish of the recipe that this model cannot meet.
     """
-    set_regularisation(model, recipe.dropout, recipe.drop_connect)
-    if recipe.channels_last:
+    notes = model.regularise(recipe.dropout, recipe.drop_connect)
+    if recipe.channels_last and model.channels_last:
         model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    elif recipe.channels_last:
+        notes += (f"{model.name} does not take images in channels_last layout: it trains in the usual one, slower",)
     norms = [(each, each.momentum) for each in norms_of(model)]
     trainable = [(each, each.requires_grad) for each in model.parameters()]
     try:
@@ -33,7 +34,7 @@ def prepared(model: ConvNet, recipe: Recipe) -> Generator[None]:
                 norm.momentum = recipe.norm_momentum
         for each in frozen_modules(model, recipe.freeze):
             each.requires_grad_(False)
-        yield
+        yield notes
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
@@ -50,24 +51,6 @@ def training_mode(model: nn.Module, recipe: Recipe) -> None:
     if recipe.norms == "frozen":
         for norm in norms_of(model):
             norm.eval()
-
-
-def set_regularisation(model: ConvNet, dropout: float | None, drop_connect: float | None) -> None:
-    """Other rates of dropout and drop connect, in modules and `model.network` alike; None leaves one as it is."""
-    network = model.network
-    if drop_connect is not None:
-        network = replace(network, drop_connect=drop_connect)
-    if dropout is not None and network.head is not None:
-        network = replace(network, head=replace(network.head, dropout=dropout))
-    if network == model.network:
-        return
-    wanted = ConvNet(network, model.preprocessing, device="meta")
-    for own, other in zip(model.modules(), wanted.modules(), strict=True):
-        if isinstance(own, DropConnect) and isinstance(other, DropConnect):
-            own.rate = other.rate
-        elif isinstance(own, nn.Dropout) and isinstance(other, nn.Dropout):
-            own.p = other.p
-    model.network = network
 
 
 def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Module]:
@@ -87,6 +70,6 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
     ]
 
 
-def norms_of(model: nn.Module) -> list[nn.BatchNorm2d]:
-    """Every BatchNorm of a model."""
-    return [each for each in model.modules() if isinstance(each, nn.BatchNorm2d)]
+def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    """Every BatchNorm of a model, those of its linear layers too."""
+    return [each for each in model.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]

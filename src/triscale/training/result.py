@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from triscale.data.dataset import Dataset, Sample
 from triscale.data.loader import Batches
-from triscale.models.assembler import ConvNet
 from triscale.models.files import save
-from triscale.spec.cost import cost
+from triscale.models.model import Model
 from triscale.training.evaluate import Evaluation, evaluate
 from triscale.training.recipe import Plan, Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
 
+M = TypeVar("M", bound=Model)
+
 
 @dataclass(frozen=True, slots=True)
-class TrainResult:
+class TrainResult(Generic[M]):
     """A finished training.
 
     model: with the best weights, in evaluation mode. source: whether those are the "raw" weights or their average
@@ -27,7 +28,7 @@ class TrainResult:
     None where the data has no test split. seconds: of training. metrics: what `metrics.json` says.
     """
 
-    model: ConvNet
+    model: M
     source: str
     best_epoch: int
     epochs: int
@@ -44,8 +45,8 @@ class TrainResult:
 
 
 def ship(
-    model: ConvNet, dataset: Dataset, recipe: Recipe, plan: Plan, run: RunFolder, state: TrainState, best: Best
-) -> TrainResult:
+    model: M, dataset: Dataset, recipe: Recipe, plan: Plan, run: RunFolder, state: TrainState, best: Best
+) -> TrainResult[M]:
     """Load the best weights into the model, evaluate them, and write model.safetensors and metrics.json."""
     with torch.no_grad():
         for key, value in model.state_dict().items():
@@ -69,15 +70,14 @@ def ship(
     return TrainResult(model, best.source, best.epoch, state.epoch, val, test, state.seconds, plan, metrics)
 
 
-def _evaluate(model: ConvNet, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
+def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
     return evaluate(model, Batches(samples, model.preprocessing, plan.batch_size).epoch(0), dataset.classes)
 
 
 def _metrics(
-    model: ConvNet, split: str, shown: Evaluation, val: Evaluation, state: TrainState, best: Best
+    model: Model, split: str, shown: Evaluation, val: Evaluation, state: TrainState, best: Best
 ) -> dict[str, Any]:
-    size = model.preprocessing.size
-    counted = cost(model.network, size)
+    params, macs = model.costs(model.preprocessing.size)
     return {
         "split": split,
         "top1": shown.top1,
@@ -90,6 +90,6 @@ def _metrics(
         "best_epoch": best.epoch,
         "epochs": state.epoch,
         "seconds": state.seconds,
-        "params": counted.params,
-        "macs": counted.macs,
+        "params": params,
+        "macs": macs,
     }

@@ -31,5 +31,6 @@ FAMILIES = (
         "https://arxiv.org/abs/1903.10979",
         {"detnas_coco_fpn_300m": Member()},
         scaled(lambda: _detnas(COCO_FPN_300M)),
+        owner="Megvii",
     ),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from triscale.spec.block import Squeeze
-from triscale.spec.families.family import AROUND_127, GOOGLE, Family, Member, Row, scaled, stages_of
+from triscale.spec.families.family import Family, Member, Row, scaled, stages_of
 from triscale.spec.network import Head, Network, Stem
+from triscale.spec.owners import AROUND_127, GOOGLE
 
 # Tan & Le 2019, table 1, https://arxiv.org/abs/1905.11946
 #       kind    expand kernel stride channels repeats squeeze
@@ -33,6 +34,14 @@ V1 = {
     "efficientnet_b7": Member(2.0, 3.1, 600, 0.5),
     "efficientnet_b8": Member(2.2, 3.6, 672, 0.5),
     "efficientnet_l2": Member(4.3, 5.3, 800, 0.5),
+}
+
+# timm's own weights: (training, evaluation) pixels; timm 1.0.31, efficientnet.py default_cfgs
+TIMM_SIZES = {
+    "efficientnet_b1": (240, 288),
+    "efficientnet_b2": (256, 288),
+    "efficientnet_b3": (288, 320),
+    "efficientnet_b4": (320, 384),
 }
 
 # tensorflow/tpu lite/efficientnet_lite_builder.py: ReLU6, no squeeze-excite; stem, head, and the depth of the first and
@@ -80,7 +89,7 @@ def _edgetpu() -> Network:
 
 
 FAMILIES = (
-    Family("EfficientNet", "https://arxiv.org/abs/1905.11946", V1, scaled(_v1), google=GOOGLE),
+    Family("EfficientNet", "https://arxiv.org/abs/1905.11946", V1, scaled(_v1), google=GOOGLE, sizes=TIMM_SIZES),
     Family(
         "EfficientNet-Lite",
         "https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from triscale.spec.block import Squeeze
-from triscale.spec.families.family import AROUND_128, GOOGLE_V2, IMAGENET, Family, Member, Row, scaled, stages_of
+from triscale.spec.families.family import Family, Member, Row, scaled, stages_of
 from triscale.spec.network import Head, Network, Stem
+from triscale.spec.owners import AROUND_128, GOOGLE_V2, IMAGENET
 from triscale.spec.rounding import Rounding
 
 PAPER = "https://arxiv.org/abs/2104.00298"

@@ -8,20 +8,9 @@ from typing import NamedTuple
 
 from triscale.spec.block import Activation, Block, Kind, Squeeze
 from triscale.spec.network import Network, Numerics, Stage, stage
+from triscale.spec.owners import IMAGENET, TIMM, Owner
 from triscale.spec.preprocessing import Interpolation, Preprocessing
 from triscale.spec.scaling import scale
-
-GOOGLE = Numerics("same", 1e-3, 0.01)
-GOOGLE_V2 = Numerics("same", 1e-3, 0.1)  # TensorFlow's 0.9: google/automl efficientnetv2/hparams.py
-TIMM = Numerics("symmetric", 1e-5, 0.1)
-TORCHVISION_MOBILE = Numerics("symmetric", 1e-3, 0.01)  # MobileNetV3 and EfficientNet-B5 to B7
-TORCHVISION_V2 = Numerics("symmetric", 1e-3, 0.1)
-TORCHVISION_MNASNET = Numerics("symmetric", 1e-5, 1 - 0.9997)
-
-IMAGENET = Preprocessing()
-IMAGENET_BILINEAR = Preprocessing(interpolation="bilinear")
-AROUND_127 = Preprocessing(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)  # (x - 127) / 128 of 0..255
-AROUND_128 = Preprocessing(mean=(128 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bilinear")
 
 
 class Row(NamedTuple):
@@ -41,7 +30,7 @@ class Member(NamedTuple):
     """One published size: multipliers of the baseline, evaluation pixels, dropout.
 
     train: pixels in training, where they are others. interpolation: where it is not the family's.
-    numerics: where they are not the family's. fixed: stem, head, first and last stage are left as they are.
+    owner, numerics: where they are not the family's. fixed: stem, head, first and last stage are left as they are.
     """
 
     width: float = 1.0
@@ -50,6 +39,7 @@ class Member(NamedTuple):
     dropout: float = 0.2
     train: int | None = None
     interpolation: Interpolation | None = None
+    owner: Owner | None = None
     numerics: Numerics | None = None
     fixed: bool = False
 
@@ -58,17 +48,20 @@ class Member(NamedTuple):
 class Family:
     """A family: its paper, its sizes by name, and the function from a size to a network.
 
-    make: reads the width, the depth and what is fixed; the loop sets the rest. google: numerics of the `tf_` forms;
-    None where nobody has such. preprocessing: its size and crop are set by the loop.
+    make: reads the width, the depth and what is fixed; the loop sets the rest. owner, numerics: of the plain names.
+    google: numerics of the `tf_` forms; None where nobody has such. preprocessing: its size and crop are set by the
+    loop. sizes: plain name -> (training, evaluation) pixels, where their owner keeps the whole of another size.
     """
 
     title: str
     paper: str
     members: Mapping[str, Member]
     make: Callable[[Member], Network] = field(repr=False)
+    owner: Owner = "timm"
     numerics: Numerics = TIMM
     google: Numerics | None = None
     preprocessing: Preprocessing = IMAGENET
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def scaled(baseline: Callable[[], Network]) -> Callable[[Member], Network]:
@@ -113,16 +106,19 @@ def made(family: Family, name: str, member: Member, numerics: Numerics) -> Netwo
     )
 
 
-def read_as(family: Family, member: Member) -> Preprocessing:
-    """How the owner of a family's published weights reads photographs at that size.
+def read_as(family: Family, name: str, member: Member) -> Preprocessing:
+    """How the owner of the published weights of that name reads photographs.
 
     Source: tensorflow/tpu preprocessing.py: of a photograph the central size / (size + 32) is kept.
     """
-    side, base = member.resolution, family.preprocessing
+    base = replace(family.preprocessing, interpolation=member.interpolation or family.preprocessing.interpolation)
+    if name in family.sizes:
+        train, side = family.sizes[name]
+        return replace(base, size=(side, side), train_size=(train, train), crop=1.0)
+    side = member.resolution
     return replace(
         base,
         size=(side, side),
         train_size=None if member.train is None else (member.train, member.train),
         crop=1.0 if base.fit == "squash" else round(side / (side + 32), 4),
-        interpolation=member.interpolation or base.interpolation,
     )

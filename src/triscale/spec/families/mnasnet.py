@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from triscale.spec.block import Squeeze
-from triscale.spec.families.family import TORCHVISION_MNASNET, Family, Member, Row, scaled, stages_of
+from triscale.spec.families.family import Family, Member, Row, scaled, stages_of
 from triscale.spec.network import Head, Network, Stem
+from triscale.spec.owners import TORCHVISION_MNASNET
 
 PAPER = "https://arxiv.org/abs/1807.11626"  # figure 7 and section 6.1; tensorflow/tpu mnasnet_models.py
 
@@ -39,7 +40,7 @@ MNASNET_B1 = {
     "mnasnet_050": Member(0.5),
     "mnasnet_075": Member(0.75),
     "mnasnet_140": Member(1.4),
-    "mnasnet1_3": Member(1.3, numerics=TORCHVISION_MNASNET),
+    "mnasnet1_3": Member(1.3, interpolation="bilinear", owner="torchvision", numerics=TORCHVISION_MNASNET),
 }
 
 

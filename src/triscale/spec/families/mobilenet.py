@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from triscale.spec.block import Activation, Block, Squeeze
-from triscale.spec.families.family import (
+from triscale.spec.families.family import Family, Member, Row, scaled, stages_of
+from triscale.spec.network import Head, Network, Numerics, Stage, Stem
+from triscale.spec.owners import (
+    AROUND_HALF,
+    AROUND_HALF_BILINEAR,
     GOOGLE,
+    IMAGENET,
     IMAGENET_BILINEAR,
     TIMM,
     TORCHVISION_MOBILE,
-    Family,
-    Member,
-    Row,
-    scaled,
-    stages_of,
+    Owner,
 )
-from triscale.spec.network import Head, Network, Stage, Stem
+from triscale.spec.preprocessing import Preprocessing
 from triscale.spec.rounding import Rounding
 from triscale.spec.scaling import scale
 
@@ -45,8 +48,9 @@ MOBILENET_V1 = {
     "mobilenet_v1": Member(dropout=0.0),
     "mobilenetv1_125": Member(1.25, dropout=0.0),
 }
-MOBILENET_V2 = {
-    "mobilenet_v2": Member(),
+# torchvision's name, and those that timm alone has
+MOBILENET_V2 = {"mobilenet_v2": Member()}
+TIMM_V2 = {
     "mobilenetv2_035": Member(0.35),
     "mobilenetv2_050": Member(0.5),
     "mobilenetv2_075": Member(0.75),
@@ -54,18 +58,13 @@ MOBILENET_V2 = {
     "mobilenetv2_110d": Member(1.1, 1.2, fixed=True),
     "mobilenetv2_120d": Member(1.2, 1.4, fixed=True),
 }
-MOBILENET_V3_LARGE = {
-    "mobilenet_v3_large": Member(),
-    "mobilenetv3_large_075": Member(0.75, numerics=TIMM),
-}
-MOBILENET_V3_SMALL = {
-    "mobilenet_v3_small": Member(),
-    "mobilenetv3_small_050": Member(0.5, numerics=TIMM, fixed=True),
-    "mobilenetv3_small_075": Member(0.75, numerics=TIMM),
-}
+V3_LARGE = {"mobilenet_v3_large": Member()}
+V3_SMALL = {"mobilenet_v3_small": Member()}
+TIMM_V3_LARGE = {"mobilenetv3_large_075": Member(0.75)}
+TIMM_V3_SMALL = {"mobilenetv3_small_050": Member(0.5, fixed=True), "mobilenetv3_small_075": Member(0.75)}
 # Only Google trained these: kernels of 3, ReLU, no squeeze-excite
-MINIMAL_LARGE = {"tf_mobilenetv3_large_minimal_100": Member(numerics=GOOGLE)}
-MINIMAL_SMALL = {"tf_mobilenetv3_small_minimal_100": Member(numerics=GOOGLE)}
+MINIMAL_LARGE = {"tf_mobilenetv3_large_minimal_100": Member()}
+MINIMAL_SMALL = {"tf_mobilenetv3_small_minimal_100": Member()}
 
 
 class RowV3(NamedTuple):
@@ -149,28 +148,51 @@ def _stage_v3(row: RowV3, reaching: int, channels: int) -> Stage:
     return Stage(tuple(blocks))
 
 
-def _family_v3(title: str, members: dict[str, Member], rows: tuple[RowV3, ...], conv: int, linear: int) -> Family:
-    return Family(
-        title,
-        "https://arxiv.org/abs/1905.02244",
-        members,
-        lambda member: _v3(member, rows, conv, linear),
-        numerics=TORCHVISION_MOBILE,
-        preprocessing=IMAGENET_BILINEAR,
-    )
+class Owned(NamedTuple):
+    """Whose a table of sizes is: that owner's numerics, and how it reads photographs."""
+
+    owner: Owner
+    numerics: Numerics
+    preprocessing: Preprocessing
+
+
+_TORCHVISIONS = Owned("torchvision", TORCHVISION_MOBILE, IMAGENET_BILINEAR)
+_TIMMS = Owned("timm", TIMM, IMAGENET)
+_GOOGLES = Owned("Google", GOOGLE, AROUND_HALF_BILINEAR)
+
+
+def _families_v2() -> Iterator[Family]:
+    for members, reading in ((MOBILENET_V2, IMAGENET_BILINEAR), (TIMM_V2, IMAGENET)):
+        owner: Owner = "torchvision" if members is MOBILENET_V2 else "timm"
+        yield Family(
+            "MobileNetV2", "https://arxiv.org/abs/1801.04381", members, _v2, owner=owner, preprocessing=reading
+        )
+
+
+def _families_v3() -> Iterator[Family]:
+    large, small = (LARGE, 960, 1280), (SMALL, 576, 1024)
+    for title, members, (rows, conv, linear), (owner, numerics, reading) in (
+        ("MobileNetV3-Large", V3_LARGE, large, _TORCHVISIONS),
+        ("MobileNetV3-Large", TIMM_V3_LARGE, large, _TIMMS),
+        ("MobileNetV3-Large minimal", MINIMAL_LARGE, (_minimal(LARGE), 960, 1280), _GOOGLES),
+        ("MobileNetV3-Small", V3_SMALL, small, _TORCHVISIONS),
+        ("MobileNetV3-Small", TIMM_V3_SMALL, small, _TIMMS),
+        ("MobileNetV3-Small minimal", MINIMAL_SMALL, (_minimal(SMALL), 576, 1024), _GOOGLES),
+    ):
+        make = partial(_v3, rows=rows, conv=conv, linear=linear)
+        yield Family(
+            title,
+            "https://arxiv.org/abs/1905.02244",
+            members,
+            make,
+            owner=owner,
+            numerics=numerics,
+            preprocessing=reading,
+        )
 
 
 FAMILIES = (
-    Family(
-        "MobileNetV1",
-        "https://arxiv.org/abs/1704.04861",
-        MOBILENET_V1,
-        scaled(_v1),
-        preprocessing=IMAGENET_BILINEAR,
-    ),
-    Family("MobileNetV2", "https://arxiv.org/abs/1801.04381", MOBILENET_V2, _v2, preprocessing=IMAGENET_BILINEAR),
-    _family_v3("MobileNetV3-Large", MOBILENET_V3_LARGE, LARGE, 960, 1280),
-    _family_v3("MobileNetV3-Small", MOBILENET_V3_SMALL, SMALL, 576, 1024),
-    _family_v3("MobileNetV3-Large minimal", MINIMAL_LARGE, _minimal(LARGE), 960, 1280),
-    _family_v3("MobileNetV3-Small minimal", MINIMAL_SMALL, _minimal(SMALL), 576, 1024),
+    Family("MobileNetV1", "https://arxiv.org/abs/1704.04861", MOBILENET_V1, scaled(_v1), preprocessing=AROUND_HALF),
+    *_families_v2(),
+    *_families_v3(),
 )

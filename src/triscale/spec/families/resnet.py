@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from triscale.spec.block import Block, Kind, Squeeze
-from triscale.spec.families.family import IMAGENET_BILINEAR, Family, Member, scaled
+from triscale.spec.families.family import Family, Member, scaled
 from triscale.spec.network import Head, Network, Stem, stage
+from triscale.spec.owners import IMAGENET, IMAGENET_BILINEAR, TORCHVISION_READS
 
 PAPER = "https://arxiv.org/abs/1512.03385"
 WIDE = "https://arxiv.org/abs/1605.07146"
@@ -66,8 +67,16 @@ def _resnet(layout: Layout) -> Network:
 
 def _family(name: str, layout: Layout) -> Family:
     paper = SQUEEZED if layout.squeeze else WIDE if layout.inner == 0.5 else PAPER
-    members = {name: Member(dropout=0.0)}
-    return Family("ResNet", paper, members, scaled(lambda: _resnet(layout)), preprocessing=IMAGENET_BILINEAR)
+    # Most are torchvision's and timm's, under the same names and with the same numerics; the others timm's alone.
+    shared = name in TORCHVISION_READS
+    return Family(
+        "SE-ResNet" if layout.squeeze else "ResNet",
+        paper,
+        {name: Member(dropout=0.0)},
+        scaled(lambda: _resnet(layout)),
+        owner="torchvision" if shared else "timm",
+        preprocessing=IMAGENET_BILINEAR if shared else IMAGENET,
+    )
 
 
 FAMILIES = tuple(_family(name, layout) for name, layout in LAYOUTS.items())

@@ -1,0 +1,125 @@
+"""What `triscale train` trains: a network, or a module of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from triscale.cli.names import resolve
+from triscale.errors import SpecError, TrainingError
+from triscale.models.hub.place import is_place
+from triscale.modules.reference import is_reference
+from triscale.spec.files import network_to_dict, write_network
+from triscale.spec.network import as_size
+
+if TYPE_CHECKING:
+    from triscale.models.assembler import ConvNet
+    from triscale.models.model import Model
+    from triscale.models.weights import LoadReport
+    from triscale.spec.network import Network
+
+
+class Subject(Protocol):
+    """Something to train."""
+
+    @property
+    def name(self) -> str:
+        """Of the run's folder."""
+        ...
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All that decides what is trained, as `run.json` keeps it."""
+        ...
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether it begins with weights that somebody trained."""
+        ...
+
+    def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> Model:
+        """The model with its first weights and `classes` outputs.
+
+        folder: of the run; what was chosen is written there, where `run.json` does not say it.
+        say: gets a line on everything that a person should know.
+        """
+        ...
+
+
+class NetworkSubject:
+    """A network, with fresh weights, given ones, or those of a smaller network of its family."""
+
+    def __init__(self, name: str, weights: str | None, grow_from: str | None, pixels: int | None) -> None:
+        network = resolve(name)
+        self.network = network if pixels is None else replace(network, resolution=(pixels, pixels))
+        self.weights = name if weights is None and is_place(name) else weights
+        self.grow_from = grow_from
+        self.name = network.name.split("@")[0]
+        self.arguments = {"network": network_to_dict(self.network), **_weights_asked_for(self.weights, grow_from)}
+
+    @property
+    def starts_trained(self) -> bool:
+        """With weights, its own or grown ones."""
+        return bool(self.weights or self.grow_from)
+
+    def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> ConvNet:
+        """The network's module; the network goes to `network.json`."""
+        model, loaded = _starting_model(replace(self.network, classes=classes), self.weights, self.grow_from)
+        model.preprocessing = replace(model.preprocessing, size=self.network.resolution)
+        write_network(model.network, folder / "network.json")
+        if loaded:
+            say(f"weights: {loaded}")
+        return model
+
+
+def subject_of(
+    name: str,
+    weights: str | None,
+    grow_from: str | None,
+    pixels: int | None,
+    scaling: tuple[float | None, float | None, str | None],
+) -> Subject:
+    """What NAME means.
+
+    scaling: --depth, --width and --to, as they were given.
+    Raises: FileError or SpecError when NAME is nothing, or options do not belong to it.
+    """
+    if is_reference(name):
+        from triscale.cli.own import OwnSubject, scaling_of
+
+        if grow_from is not None:
+            raise SpecError(f"--grow-from is for networks; {name} is a module of your own: give it --weights.")
+        return OwnSubject(name, None if pixels is None else as_size(pixels), scaling_of(*scaling), weights)
+    if scaling != (None, None, None):
+        raise SpecError(
+            f"--depth, --width and --to scale a module of your own (file.py:factory); for {name}: "
+            f"`triscale scale {name} … --out net.json`, then `triscale train net.json …`."
+        )
+    return NetworkSubject(name, weights, grow_from, pixels)
+
+
+def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:
+    """What the run's record says of the weights that it starts from; earlier runs knew nothing of growing."""
+    if grow_from is None:
+        return {"weights": _lasting(weights)}
+    if weights is not None:
+        raise TrainingError("--grow-from brings the weights of the smaller model; give it or --weights, not both.")
+    return {"weights": "", "grow_from": str(Path(grow_from).resolve()) if Path(grow_from).exists() else grow_from}
+
+
+def _lasting(weights: str | None) -> str:
+    """The weights' name as it means the same from any folder; empty without."""
+    return weights or "" if weights in (None, "pretrained") or is_place(weights) else str(Path(weights).resolve())
+
+
+def _starting_model(network: Network, weights: str | None, grow_from: str | None) -> tuple[ConvNet, LoadReport | None]:
+    """The network with the weights that it starts from, and what was loaded."""
+    from triscale.cli.models import open_network
+    from triscale.models.create import create_with_report, with_classes
+    from triscale.models.grow import grow
+
+    if grow_from is None:
+        return create_with_report(network, weights)
+    return grow(with_classes(open_network(grow_from), network.classes), network), None
