@@ -88,6 +88,23 @@ def test_what_was_one_number_everywhere_is_that_number_again():
         assert block.convolution.weight.std() > 0.01
 
 
+def test_new_weights_are_spread_as_the_modules_own_initialisation_spread_them():
+    torch.manual_seed(0)
+    module = VGG()
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    made = scale_module(module, image(), depth=1.5, width=1.5)
+    for layer in made.features:
+        if isinstance(layer, nn.Conv2d) and layer.in_channels > 3:
+            rule = (
+                2 / (9 * layer.out_channels)
+            ) ** 0.5  # He et al. 2015, https://arxiv.org/abs/1502.01852, section 2.2
+            assert layer.weight.std().item() == pytest.approx(rule, rel=0.1)
+            assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
+
+
 def test_a_trained_module_keeps_its_running_statistics_where_nothing_changed():
     module = Grouped()
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -81,7 +82,10 @@ def _empty(tensor: Tensor, shape: Shape) -> Tensor:
 
 
 def _fill(owner: nn.Module, changed: dict[str, tuple[str, Tensor]]) -> None:
-    """Initialise new tensors as their layer does; what was one number everywhere is that number again."""
+    """Initialise new tensors as their layer does, spread as they were; what was one number is that number again.
+
+    changed: of the owner's tensors, the name in the module and the tensor that it had.
+    """
     before = {name: _constant(changed[name][1] if name in changed else t) for name, t in _own_tensors(owner)}
     layer = isinstance(owner, LAYERS)
     if layer:
@@ -89,14 +93,32 @@ def _fill(owner: nn.Module, changed: dict[str, tuple[str, Tensor]]) -> None:
     with torch.no_grad():
         for name, tensor in _own_tensors(owner):
             constant = before[name]
-            if isinstance(tensor, nn.Parameter):
-                if constant is not None and (layer or name in changed):
+            if isinstance(tensor, nn.Parameter) and constant is not None:
+                if layer or name in changed:
                     tensor.fill_(constant)
-                elif not layer and name in changed and not tensor.is_meta:
-                    old = changed[name][1].float()
-                    tensor.normal_(old.mean().item(), old.std().item())
-            elif name in changed and not isinstance(owner, _NormBase):
-                _extend(tensor, *changed[name])
+            elif name not in changed:
+                continue
+            elif not isinstance(tensor, nn.Parameter):
+                if not isinstance(owner, _NormBase):
+                    _extend(tensor, *changed[name])
+            elif layer:
+                _spread_as_before(tensor, changed[name][1])
+            elif not tensor.is_meta:
+                old = changed[name][1].float()
+                tensor.normal_(old.mean().item(), old.std().item())
+
+
+def _spread_as_before(tensor: Tensor, old: Tensor) -> None:
+    """Give fresh weights the standard deviation of the old ones at the new fan-in, whoever chose it and however.
+
+    So signals keep their size through a network without normalisation, as its own initialisation meant them to.
+    """
+    if tensor.dim() < 2 or tensor.is_meta:
+        return
+    aim = old.float().std() * math.sqrt((old.numel() / old.shape[0]) / (tensor.numel() / tensor.shape[0]))
+    factor = aim / tensor.float().std()
+    if torch.isfinite(factor) and factor > 0:
+        tensor.mul_(factor)
 
 
 def _constant(tensor: Tensor) -> float | None:
