@@ -85,16 +85,26 @@ def prove(made: nn.Module, original: nn.Module, answers: Answers) -> None:
                     f"{type(made).__name__}: answers an input of {size} with {_listed(found)} where the original gives "
                     f"{_listed(shapes)}; something in its code holds a number that does not scale."
                 )
-    images = answers[1][0]
-    trained = _without_gradient(original, images)
-    missing = _without_gradient(made, images)
-    if trained is None:
-        return  # the original itself cannot be trained so: nothing to compare with
-    if missing is None:
-        raise ModuleError(f"{type(made).__name__}: runs backward only at its own width and depth.")
-    lost = [name for name in missing if _tail(name) not in {_tail(each) for each in trained}]
-    if lost:
-        raise ModuleError(f"{lost[0]}: gets no gradient at the new width or depth, and did before.")
+    _prove_backward(made, original, answers[1][0])
+
+
+def _prove_backward(made: nn.Module, original: nn.Module, images: Tensor) -> None:
+    """One backward as in training; in eval mode where the original cannot be trained on two images.
+
+    A parameter must get a gradient if it did before. Code that leaves blocks out at random is asked again in eval mode.
+    """
+    for training in (True, False):
+        try:
+            before = {_tail(name) for name in _without_gradient(original, images, training)}
+        except Exception:
+            continue
+        mode = "in training" if training else "backward"
+        with located(made, f"fails {mode} at the new width or depth"):
+            lost = [name for name in _without_gradient(made, images, training) if _tail(name) not in before]
+        if not lost:
+            return
+        if not training:
+            raise ModuleError(f"{lost[0]}: gets no gradient at the new width or depth, and did before.")
 
 
 def _tail(name: str) -> str:
@@ -102,19 +112,15 @@ def _tail(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
-def _without_gradient(module: nn.Module, images: Tensor) -> list[str] | None:
-    """Parameters that one backward in training mode leaves without a gradient; None when it cannot be run."""
-    module.train()
+def _without_gradient(module: nn.Module, images: Tensor, training: bool) -> list[str]:
+    """Parameters that one forward and backward leave without a gradient."""
+    module.train(training)
     module.zero_grad(set_to_none=True)
-    try:
-        with torch.enable_grad():
-            answer = [tensor for tensor in _flat(module(images)) if tensor.is_floating_point()]
-            loss = torch.stack([tensor.float().square().mean() for tensor in answer]).sum()
-        if not loss.requires_grad:
-            return [name for name, parameter in module.named_parameters() if parameter.requires_grad]
+    with torch.enable_grad():
+        answer = [tensor for tensor in _flat(module(images)) if tensor.is_floating_point()]
+        loss = torch.stack([tensor.float().square().mean() for tensor in answer]).sum()
+    if loss.requires_grad:
         loss.backward()
-    except Exception:
-        return None
     wanted = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     lost = [name for name, parameter in wanted if parameter.grad is None]
     module.zero_grad(set_to_none=True)

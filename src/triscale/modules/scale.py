@@ -66,10 +66,31 @@ def scale_module(
     _require_all_read(analysis)
     if budget is None:
         _require_something_to_scale(analysis, depth, width, type(module).__name__)
-        return _made(module, example_input, analysis, analysis.plan(depth, width), answers)
-    measured = {word: _of_plan(measure, module, analysis) for word, measure in (measures or {}).items()}
-    plan = solve(analysis, budget, measured, type(module).__name__)
-    return _made(module, example_input, analysis, plan, answers, budget)
+        plan = analysis.plan(depth, width)
+    else:
+        measured = {word: _of_plan(measure, module, analysis) for word, measure in (measures or {}).items()}
+        plan = solve(analysis, budget, measured, type(module).__name__)
+    _fits_memory(analysis.cost(plan, memory=False))
+    made, new = resized(copied_for_proof(module), analysis, plan)
+    with own_randomness(example_input):
+        after = _proven(made, copied, example_input, analysis, plan, answers)
+    assert budget is None or not over(budget, after)
+    made.__dict__[ATTRIBUTE] = _report(analysis, plan, after, new, _notes(plan, after, answers, budget))
+    return made
+
+
+def _proven(
+    made: nn.Module, original: nn.Module, example_input: Tensor, analysis: Analysis, plan: Plan, answers: Answers
+) -> ModuleCost:
+    """The cost of what was made, counted on its own trace, once it has done all that it must; original: a copy."""
+    proof = copied_for_proof(made)
+    try:
+        graph = trace_copy(proof, example_input)
+        compare(graph, analysis, plan)
+        prove(proof, original, answers)
+    except ModuleError as error:
+        raise blamed(error, analysis, plan) from None
+    return graph_cost(graph, sum(parameter.numel() for parameter in made.parameters()))
 
 
 def _of_plan(measure: Callable[[nn.Module], float], module: nn.Module, analysis: Analysis) -> Callable[[Plan], float]:
@@ -114,29 +135,6 @@ def _checked(example_input: Tensor, depth: float, width: float, to: str | None) 
     if (depth, width) != (1.0, 1.0):
         raise BudgetError(f"a budget finds depth and width itself: give depth={depth:g}, width={width:g} or to={to!r}.")
     return parse(to)
-
-
-def _made(
-    module: nn.Module,
-    example_input: Tensor,
-    analysis: Analysis,
-    plan: Plan,
-    answers: Answers,
-    budget: Budget | None = None,
-) -> nn.Module:
-    _fits_memory(analysis.cost(plan, memory=False))
-    made, new = resized(copied_for_proof(module), analysis, plan)
-    with own_randomness(example_input):
-        try:
-            graph = trace_copy(copied_for_proof(made), example_input)
-            compare(graph, analysis, plan)
-            prove(copied_for_proof(made), copied_for_proof(module), answers)
-        except ModuleError as error:
-            raise blamed(error, analysis, plan) from None
-    after = graph_cost(graph, sum(parameter.numel() for parameter in made.parameters()))
-    assert budget is None or not over(budget, after)
-    made.__dict__[ATTRIBUTE] = _report(analysis, plan, after, new, _notes(plan, after, answers, budget))
-    return made
 
 
 def _report(
