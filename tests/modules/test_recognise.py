@@ -36,6 +36,7 @@ def test_our_own_networks_are_recognised_and_solved_as_data():
     made = scale_module(model, image(size=64), to="macs<=20M")
     assert isinstance(made, ConvNet)
     assert 0.9 * 20e6 <= scaling_report(made).after.macs <= 20e6
+    assert scaling_report(made).width < 1
     assert not made.training
 
 

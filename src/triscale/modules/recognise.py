@@ -53,6 +53,8 @@ class Recognised:
         made.train(self.module.training)
         with own_randomness(answers[0][0]):
             prove(analysis_copy(made), analysis_copy(self.module), answers)
+        if budget is not None:
+            depth, width = _grown(self.network, network)
         made.__dict__[ATTRIBUTE] = self._report(network, depth, width, made)
         return made
 
@@ -158,6 +160,13 @@ def _equal(
             if found.shape == wanted.shape and largest > 0 and (found - wanted).abs().max() <= CLOSE * largest:
                 return model
     return None
+
+
+def _grown(before: Network, after: Network) -> tuple[float, float]:
+    """Depth and width that a budget led to: how many times the blocks, and the channels of the stages in the mean."""
+    blocks = [sum(len(stage.blocks) for stage in network.stages) for network in (before, after)]
+    channels = [sum(stage.channels for stage in network.stages) for network in (before, after)]
+    return blocks[1] / blocks[0], channels[1] / channels[0]
 
 
 def _sizes(tensors: Mapping[str, Tensor]) -> list[tuple[int, ...]]:
