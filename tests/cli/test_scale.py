@@ -156,6 +156,7 @@ def test_photographs_are_shown_to_every_member_with_weights(tmp_path):
         (("--phi", "1", "--rule", "depth", "--alpha", "2"), "those of compound scaling; depth takes none of them"),
         (("--phi", "1", "--rule", "quick"), 'Choose from: "compound", "fast", "depth", "width", "resolution"'),
         (("--depth", "2", "--rule", "fast"), "--rule says how --phi, --to, --table, --curve and --panels grow"),
+        (("--fast", "2", "--rule", "depth"), "--rule says how --phi, --to, --table, --curve and --panels grow"),
         (("--to", "params<=8M", "--rule", "resolution"), "params do not depend on resolution"),
         (("--to", "macs<=1G", "--alpha", "0.5"), "alpha, beta and gamma must be in 1..10"),
         (("--table", "--phi", "1"), "got --phi and --table"),

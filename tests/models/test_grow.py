@@ -306,6 +306,16 @@ def test_the_model_it_starts_from_stays_as_it_was():
     assert all(p.requires_grad for p in large.parameters())
 
 
+def test_the_default_device_does_not_matter():
+    small = small_model()
+    torch.manual_seed(0)
+    expected = grow(small, scale(small.network, width=2)).state_dict()
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        found = grow(small, scale(small.network, width=2)).state_dict()
+    assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
+
+
 def test_the_same_random_state_grows_the_same_weights():
     small = small_model()
     target = scale(small.network, depth=2, width=1.7)

@@ -24,18 +24,20 @@ MOBILENET_V3 = [f"{owner}mobilenetv3_{size}" for owner in ("", "tf_") for size i
 MOBILENET_V3 += [f"{owner}mobilenetv3_{size}" for owner in ("", "tf_") for size in ("small_075", "small_100")]
 MOBILENET_V3 += ["mobilenetv3_small_050", "tf_mobilenetv3_large_minimal_100", "tf_mobilenetv3_small_minimal_100"]
 MNASNET = [f"{kind}_{width}" for kind in ("mnasnet", "semnasnet") for width in ("050", "075", "100", "140")]
-RESNET = [f"resnet{layers}" for layers in (18, 34, 50, 101, 152, 200)] + ["wide_resnet50_2", "wide_resnet101_2"]
-SE_RESNET = [f"seresnet{layers}" for layers in (18, 34, 50, 101, 152)]
+RESNET = [f"resnet{layers}" for layers in (18, 34, 50, 101, 152)] + ["wide_resnet50_2", "wide_resnet101_2"]
+SE_RESNET = [f"seresnet{layers}" for layers in (18, 34, 50)]
 TAGGED = ["efficientnet_b0.ra_in1k", "tf_efficientnet_b0.ns_jft_in1k", "mobilenetv3_large_100.miil_in21k_ft_in1k"]
 NAMES = [*EFFICIENTNETS, *LITE, *EDGETPU, *V2, *V2_B, *MOBILENET_V1, *MOBILENET_V2, *MOBILENET_V3, *MNASNET, *RESNET]
 NAMES += [*SE_RESNET, *TAGGED]
-LARGEST = ["efficientnet_l2", "tf_efficientnet_l2", "tf_efficientnetv2_xl"]  # seconds each
+# Seconds each, or more of the same
+LARGEST = ["efficientnet_l2", "tf_efficientnet_l2", "tf_efficientnetv2_xl", "resnet200", "seresnet101", "seresnet152"]
 NAMES.remove("tf_efficientnetv2_xl")
 
 TORCHVISION = [f"efficientnet_b{size}" for size in range(8)] + [f"efficientnet_v2_{size}" for size in "sml"]
 TORCHVISION += ["mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"]
 TORCHVISION += ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"]
-TORCHVISION += ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2"]
+TORCHVISION += ["resnet18", "resnet34", "resnet50", "resnet101", "wide_resnet50_2"]
+TORCHVISIONS_LARGEST = ["resnet152", "wide_resnet101_2"]  # the same as timm's
 
 
 def first_norm(model):
@@ -66,7 +68,9 @@ def test_a_network_made_by_timms_name_answers_as_timms(name):
     assert differ(ours, peer, precise=name.startswith("tf_efficientnetv2")) < 1e-5
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize(
+    "name", [*TORCHVISION, *(pytest.param(n, marks=pytest.mark.slow) for n in TORCHVISIONS_LARGEST)]
+)
 def test_a_network_made_by_torchvisions_name_answers_as_torchvisions(name):
     torch.manual_seed(0)
     build = getattr(peers.torchvision().models, name)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from tests import peers
-from tests.models.helpers import answer, photos, randomised, small_model
+from tests.models.helpers import answer, photos, randomised, small_model, small_network
 from triscale.errors import WeightsError
 from triscale.models.assembler import ConvNet
+from triscale.models.create import create_model
 from triscale.models.weights import export_state_dict, load_weights
 from triscale.spec.families import network
 from triscale.spec.network import Numerics
@@ -103,6 +104,13 @@ def test_a_classifier_takes_a_backbone_alone_and_its_head_is_new(naming):
     report = load_weights(model, export_state_dict(headless(0), naming))
     assert report.naming == naming
     assert report.new == tuple(key for key in model.state_dict() if key.startswith("head."))
+
+
+def test_a_detector_in_a_file_becomes_a_classifier_that_is_quiet_until_it_is_trained(tmp_path):
+    torch.save({"state_dict": {f"model.{key}": tensor for key, tensor in detector().items()}}, tmp_path / "d0.pth")
+    model = create_model(small_network(), tmp_path / "d0.pth")
+    assert torch.equal(model.stem[0].conv.weight, small_model(0).stem[0].conv.weight)
+    assert torch.equal(answer(model, photos(32, 32)), torch.zeros(1, 5))
 
 
 def test_half_a_head_is_missing_tensors():

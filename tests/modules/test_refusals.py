@@ -36,7 +36,7 @@ class Function(nn.Module):
 def refusal(module, example=None, **scaling):
     before = {key: value.clone() for key, value in module.state_dict().items()}
     with pytest.raises((ModuleError, BudgetError)) as caught:
-        scale_module(module, image(size=32) if example is None else example, **(scaling or {"width": 1.5}))
+        scale_module(module, image() if example is None else example, **(scaling or {"width": 1.5}))
     assert module.training
     assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
     message = str(caught.value)
@@ -140,16 +140,16 @@ def test_what_no_machine_holds_is_refused_before_it_is_made():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "options", "said"),
     [
-        ("ghostnet_050", "slice takes a number from the code that names a width"),
-        ("res2net50_26w_4s", "layer1.0: split takes a number from the code that names a width"),
-        ("vit_tiny_patch16_224", "blocks.0.attn: reshape splits 576 channels"),
+        ("ghostnet_050", {}, "slice takes a number from the code that names a width"),
+        ("res2net50_26w_4s", {"layers": (1, 1, 1, 1)}, "layer1.0: split takes a number from the code that names"),
+        ("vit_tiny_patch16_224", {"img_size": 32, "depth": 2}, "blocks.0.attn: reshape splits 576 channels"),
     ],
+    ids=["ghostnet", "res2net", "vit"],
 )
-def test_networks_with_widths_in_their_code_are_refused_in_one_line(name, said):
-    module = peers.timm().create_model(name, num_classes=10)
-    assert said in refusal(module, image(size=224 if "vit" in name else 64), width=1.5)
+def test_networks_with_widths_in_their_code_are_refused_in_one_line(name, options, said):
+    assert said in refusal(peers.timm().create_model(name, num_classes=10, **options), width=1.5)
 
 
 def test_shufflenet_is_refused_where_its_chunks_meet_odd_widths():

@@ -103,6 +103,8 @@ def scale_command(
     if pixels is not None:
         raise SpecError(f"--size is for a module of your own; {name} has a resolution: change it with --resolution.")
     way = _only(ways)
+    if rule is not None and (fast is not None or way.startswith("--depth")):
+        raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     base = resolve(name)
     by = _rule("fast" if fast is not None else rule, alpha, beta, gamma)
     if photographs and curve is None:
@@ -117,8 +119,6 @@ def scale_command(
         return scale_views.show_table(base, by, json) if panels is None else scale_views.draw_panels(base, by, panels)
     if to is not None:
         return _to_budget(base, parse(to), by, engine, out, json)
-    if way.startswith("--depth") and rule is not None:
-        raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     if fast is not None:
         made = fast_compound(base, fast, FAST_ALPHA if alpha is None else alpha)
         return _answer(base, made, by, by.multipliers(math.log2(fast)), out, json)

@@ -141,7 +141,8 @@ def _quiet_if_fresh(model: ConvNet, report: LoadReport) -> None:
 
     Lite0 on 3,400 digits, one epoch: 94 % so, 71 % with random weights.
     """
-    if model.head is not None and any(key.startswith(CLASSIFIER) for key in report.adapted):
+    fresh = (*report.adapted, *report.new)  # of other classes, or of a backbone that came without one
+    if model.head is not None and any(key.startswith(CLASSIFIER) for key in fresh):
         nn.init.zeros_(model.head.classifier.weight)
 
 

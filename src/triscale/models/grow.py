@@ -64,7 +64,7 @@ class Replicas:
         """(rows, channels), float64: what each row reads of each replica, above 0; 1 over the replicas of a channel.
 
         Shares differ from row to row: with one share for all, replicas would receive gradients that are multiples of
-        each other, and AdamW, which divides by their size, would keep them alike.
+        each other, and AdamW, which divides by their size, would hardly part them.
         """
         drawn = torch.rand(rows, len(self), dtype=torch.float64) * (MOST - LEAST) + LEAST
         total = torch.zeros(rows, self.count, dtype=torch.float64).index_add_(1, self.source, drawn)
@@ -102,13 +102,19 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
     )
     large.to(first.dtype)
     large.card = _card(model, network)
-    stream = Replicas.draw(model.network.stem.channels, network.stem.channels)
-    images = Replicas.draw(network.in_channels, network.in_channels)
+    with torch.device("cpu"):  # whatever PyTorch's default device is
+        _fill(model, large)
+    return large.eval()
+
+
+def _fill(model: ConvNet, large: ConvNet) -> None:
+    """Give the larger model its weights, from the first layer to the last."""
+    stream = Replicas.draw(model.network.stem.channels, large.network.stem.channels)
+    images = Replicas.draw(large.network.in_channels, large.network.in_channels)
     _layer(_first(model.stem), _first(large.stem), images, stream)
     stream = _stages(model, large, stream)
     if model.head is not None and large.head is not None:
         _head(model.head, large.head, stream)
-    return large.eval()
 
 
 def _card(model: ConvNet, network: Network) -> ModelCard:

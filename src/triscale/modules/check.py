@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from triscale.errors import ModuleError
+from triscale.modules.count import CONVOLUTIONS
 from triscale.modules.flow import all_fixed
 from triscale.modules.plan import Analysis, Plan, expected
 from triscale.modules.trace import Graph, Node, Shape, located, one_line
@@ -138,7 +139,7 @@ def blamed(error: ModuleError, analysis: Analysis, plan: Plan) -> ModuleError:
     """An error of running a scaled module, told by the nearest operation before it whose number stands in the code."""
     if not error.reason:
         return error
-    numbered = [node for node in _before(error.place, analysis) if node.op in NUMBERED]
+    numbered = [node for node in _before(error.place, analysis) if node.op in NUMBERED or _counts_groups(node)]
     numbered = [node for node in numbered if not all_fixed(analysis.dims[node])]
     guilty = next((node for node in numbered if _literally(node, analysis, plan) != analysis.shapes(node, plan)), None)
     if guilty is None:
@@ -148,6 +149,11 @@ def blamed(error: ModuleError, analysis: Analysis, plan: Plan) -> ModuleError:
         f"{guilty.path}: {operation} takes a number from the code that names a width, so that "
         f"{error.place or 'the module'} fails at another width ({error.reason}); compute it from the input's shape."
     )
+
+
+def _counts_groups(node: Node) -> bool:
+    """A grouped convolution that is no layer: its code, not a layer's attribute, says how many groups there are."""
+    return node.op in CONVOLUTIONS and node.arguments["groups"] != 1 and node.arguments["weight"].kind != "parameter"
 
 
 def _before(place: str, analysis: Analysis) -> Iterator[Node]:

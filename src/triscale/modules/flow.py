@@ -16,10 +16,10 @@ Rule = Callable[["Flow", Node], Values]
 
 @dataclass(eq=False, slots=True)
 class Flow:
-    """What is known so far. dims: of each node. numbers: of a grouped convolution's weight, its number of groups."""
+    """What is known so far. dims: of each node. numbers: of each grouped convolution, its number of groups."""
 
     dims: dict[Node, Values] = field(default_factory=dict)
-    numbers: dict[str, Dim] = field(default_factory=dict)
+    numbers: dict[Node, Dim] = field(default_factory=dict)
 
     def of(self, node: Node, argument: str) -> Dims:
         """The dimensions of a tensor argument."""
@@ -31,14 +31,17 @@ class Flow:
         return self.dims[value] if isinstance(value, Node) else None
 
 
-def flow(graph: Graph, rules: Mapping[str, Rule]) -> Flow:
+def flow(graph: Graph, rules: Mapping[str, Rule], kernels: frozenset[str] = frozenset()) -> Flow:
     """Apply the rule of each operation in order; afterwards inputs and outputs keep their widths.
 
+    kernels: names of weights of convolutions, which are known to end in the size of their window.
     Raises: ModuleError naming operation and module path for what no rule covers or a rule cannot do.
     """
     known = Flow()
     for node in graph.nodes:
         known.dims[node] = _values(known, node, rules)
+        if node.key in kernels:
+            known.dims[node] = (*known.dims[node][:2], *fixed_dims(node.shape[2:]))
     return known
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import gcd, prod
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from triscale.modules.channels import Dims, Group, MisalignedError, measure, resolve, unify
 from triscale.modules.count import BYTES, ModuleCost, is_work, work
@@ -153,13 +154,19 @@ def analyse(copied: nn.Module, example_input: Tensor, tie_depth: bool) -> Analys
     graph = trace_copy(copied, example_input)
     found = chains(copied, graph)
     stages = find_stages(found, iterated(copied, example_input[:1], found), graph)
-    known = flow(graph, RULES)
+    known = flow(graph, RULES, frozenset(_kernels(copied)))
     if tie_depth:
         stages = [_tied(known, stage) for stage in stages]
     dims = {n: tuple(tuple(map(resolve, d)) for d in tensors(v)) for n, v in known.dims.items() if v is not None}
     read = {graph.aliases.get(node.key, node.key) for node in graph.nodes if node.kind == "parameter"}
     unread = sum(p.numel() for name, p in copied.named_parameters() if graph.aliases.get(name, name) not in read)
     return Analysis(graph, known, tuple(stages), tuple(_widths(graph, dims)), dims, Life(graph), unread)
+
+
+def _kernels(module: nn.Module) -> Iterator[str]:
+    for path, layer in module.named_modules():
+        if isinstance(layer, _ConvNd):
+            yield f"{path}.weight" if path else "weight"
 
 
 def _tied(known: Flow, stage: Stage) -> Stage:

@@ -135,7 +135,7 @@ def _renumber(layer: nn.Module, node: Node, analysis: Analysis, plan: Plan) -> N
         case _ConvNd(), "conv1d" | "conv2d" | "conv3d" | "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d":
             layer.in_channels = analysis.shape(node.arguments["input"], plan)[1]
             layer.out_channels = analysis.shape(node, plan)[1]
-            number = analysis.known.numbers.get(node.arguments["weight"].key)
+            number = analysis.known.numbers.get(node)
             if number is not None:
                 layer.groups = measure(resolve(number), plan.widths)
         case nn.Linear(), "linear":

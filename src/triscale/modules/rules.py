@@ -116,7 +116,7 @@ def _grouped(known: Flow, node: Node, channels: Dim, weight: Dims, groups: int, 
     """A grouped convolution: the number of groups may change, how wide each is may not. Returns its output channels."""
     number = fresh(groups)
     unify(channels, _of_groups(number, size_of(channels) // groups))
-    known.numbers[node.arguments["weight"].key] = number
+    known.numbers[node] = number
     freeze(weight[1])
     if transposed:
         unify(weight[0], channels)

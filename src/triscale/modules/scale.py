@@ -93,7 +93,7 @@ def _require_all_read(analysis: Analysis) -> None:
 
 def _require_something_to_scale(analysis: Analysis, depth: float, width: float, name: str) -> None:
     deepens = any(not stage.fixed_because for stage in analysis.stages)
-    if (depth, width) != (1.0, 1.0) and not (width != 1.0 and analysis.widths) and not (depth != 1.0 and deepens):
+    if (depth, width) != (1.0, 1.0) and not analysis.widths and not deepens:
         raise ModuleError(
             f"{name}: has nothing that depth={depth:g} and width={width:g} could change: inputs and outputs keep their "
             f"channels, and no block repeats another with the same shapes."

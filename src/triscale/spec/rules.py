@@ -73,7 +73,7 @@ def fast_rule(alpha: float = FAST_ALPHA) -> Rule:
     So d w^2 r^2 = s, and activations grow as d w r^2 = s^(1 - alpha / 2): s^0.6 at 0.8.
     alpha: the share of width, 0..1; 1 is width alone, 1/3 shares equally among the three.
     Raises: SpecError for an alpha outside.
-    Source: Dollar, Singh & Girshick 2021, section 5, equation 3, https://arxiv.org/abs/2103.06877.
+    Source: Dollar, Singh & Girshick 2021, section 5, https://arxiv.org/abs/2103.06877.
     """
     if not 0 <= alpha <= 1:
         raise SpecError(f"fast scaling's alpha is width's share of the growth, 0..1; got {shown(alpha)}.")
