@@ -38,7 +38,10 @@ def test_a_larger_budget_scales_both_together():
 
 
 def test_only_what_the_factory_takes_changes():
-    assert largest_inside(network(step=1), parse("params<=16400"), ("width",), "net") == (1.0, pytest.approx(2, rel=0.02))
+    assert largest_inside(network(step=1), parse("params<=16400"), ("width",), "net") == (
+        1.0,
+        pytest.approx(2, rel=0.02),
+    )
     depth, width = largest_inside(network(), parse("params<=16400"), ("depth",), "net")
     assert (math.ceil(4 * depth), width) == (16, 1.0)
 

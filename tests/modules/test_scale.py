@@ -60,16 +60,15 @@ def test_every_kind_becomes_wider_and_deeper_by_the_rule_and_runs_both_ways(kind
     assert [name for name, parameter in made.named_parameters() if parameter.grad is None] == []
     report = scaling_report(made)
     assert (report.before, report.after) == (module_cost(module, example), module_cost(made, example))
-    assert report.after.macs > 1.5 * report.before.macs
+    assert report.after.macs > 1.3 * report.before.macs
 
 
 def assert_widths(module, made, width):
     """Every convolution that both have is as wide as the rule says."""
     old = {name: each for name, each in module.named_modules() if isinstance(each, nn.Conv2d)}
     new = {name: each for name, each in made.named_modules() if isinstance(each, nn.Conv2d)}
-    shared = {name for name in old.keys() & new.keys() if not name.startswith("features.")} or {
-        "features.0"
-    }  # VGG's move
+    moving = "features."  # the numbers of a flat nn.Sequential, behind a block that was put in
+    shared = {name for name in old.keys() & new.keys() if not name.startswith(moving)} or {"features.0", "features.2"}
     group_widths = {conv.in_channels // conv.groups for conv in old.values() if 1 < conv.groups < conv.in_channels}
     for name in shared:
         channels, own = old[name].out_channels, old[name].in_channels // old[name].groups

@@ -9,11 +9,12 @@ from math import gcd, prod
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from triscale.modules.chains import chains
 from triscale.modules.channels import Dims, Group, MisalignedError, measure, resolve, unify
 from triscale.modules.count import BYTES, ModuleCost, is_work, work
 from triscale.modules.flow import Flow, flow, tensors
 from triscale.modules.live import Life
-from triscale.modules.repeats import Stage, Unit, chains, find_stages
+from triscale.modules.repeats import Stage, Unit, find_stages
 from triscale.modules.rules import RULES
 from triscale.modules.trace import Graph, Node, Shape, trace_copy
 from triscale.modules.witness import iterated

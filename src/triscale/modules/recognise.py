@@ -143,7 +143,7 @@ def _equal(
         return None
     try:
         shapes = ConvNet(network, device="meta").state_dict()
-        if sorted(t.shape for t in shapes.values() if t.dim()) != sorted(t.shape for t in tensors.values() if t.dim()):
+        if _sizes(shapes) != _sizes(tensors):
             return None
         model = ConvNet(network, device=image.device).to(next(module.parameters()).dtype)
         load_weights(model, tensors)
@@ -158,6 +158,11 @@ def _equal(
             if found.shape == wanted.shape and largest > 0 and (found - wanted).abs().max() <= CLOSE * largest:
                 return model
     return None
+
+
+def _sizes(tensors: Mapping[str, Tensor]) -> list[tuple[int, ...]]:
+    """The shapes of tensors in order, but for dimensions of one: a linear layer may be written as a convolution."""
+    return sorted(tuple(size for size in tensor.shape if size != 1) for tensor in tensors.values())
 
 
 def _of_network(measure: Callable[[nn.Module], float]) -> Callable[[Network], float]:

@@ -92,7 +92,7 @@ def _fill(owner: nn.Module, changed: dict[str, tuple[str, Tensor]]) -> None:
             if isinstance(tensor, nn.Parameter):
                 if constant is not None and (layer or name in changed):
                     tensor.fill_(constant)
-                elif not layer and name in changed:
+                elif not layer and name in changed and not tensor.is_meta:
                     old = changed[name][1].float()
                     tensor.normal_(old.mean().item(), old.std().item())
             elif name in changed and not isinstance(owner, _NormBase):
@@ -101,7 +101,7 @@ def _fill(owner: nn.Module, changed: dict[str, tuple[str, Tensor]]) -> None:
 
 def _constant(tensor: Tensor) -> float | None:
     """The one value of a floating-point tensor that has no other, as zeros of a bias or ones of a norm."""
-    if tensor.numel() == 0 or not tensor.is_floating_point():
+    if tensor.numel() == 0 or not tensor.is_floating_point() or tensor.is_meta:
         return None
     first = tensor.detach().flatten()[0]
     return float(first) if bool((tensor.detach() == first).all()) else None
@@ -152,6 +152,8 @@ def _renumber(layer: nn.Module, node: Node, analysis: Analysis, plan: Plan) -> N
                 layer.num_channels = channels
         case nn.PReLU(), "prelu":
             layer.num_parameters = int(layer.weight.numel())
+        case nn.Embedding(), "embedding":
+            layer.embedding_dim = analysis.shape(node, plan)[-1]
 
 
 def _nearest_divisor(number: int, wanted: int) -> int:

@@ -137,6 +137,13 @@ def _linear(known: Flow, node: Node) -> Values:
     return (*source[:-1], *weight[:-1])
 
 
+def _embedding(known: Flow, node: Node) -> Values:
+    """Rows of a table, by number: how many rows there are stays."""
+    table = known.of(node, "weight")
+    freeze(table[0])
+    return (*known.of(node, "indices"), table[1])
+
+
 def _matmul(known: Flow, node: Node) -> Values:
     first, second = (known.dims[source] for source in node.inputs())
     if len(first) < 2 or len(second) < 2:
@@ -224,6 +231,7 @@ RULES: dict[str, Rule] = {
     "mm": _matmul,
     "bmm": _matmul,
     "addmm": _addmm,
+    "embedding": _embedding,
     "linear": _linear,
     "prelu": _prelu,
     "grid_sampler": _grid_sample,

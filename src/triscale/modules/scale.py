@@ -15,9 +15,10 @@ from triscale.modules.plan import STEPS, Analysis, Plan, analyse
 from triscale.modules.recognise import recognised
 from triscale.modules.report import ATTRIBUTE, ScaledStage, ScaledWidth, ScalingReport, scaling_report
 from triscale.modules.resize import resized
-from triscale.modules.solve import over, solve
+from triscale.modules.solve import FURTHEST, over, solve
 from triscale.modules.trace import analysis_copy, own_randomness, trace_copy
 from triscale.spec.limits import Budget, parse
+from triscale.spec.scaling import ALPHA
 
 __all__ = ["scale_module", "scaling_report"]
 
@@ -156,6 +157,8 @@ def _notes(plan: Plan, after: ModuleCost, answers: Answers, budget: Budget | Non
         values = after.values()
         used = [f"{values[word] / limit:.1%} of {word}" for word, limit in budget.limits.items() if word in values]
         notes += [f"uses {', '.join(used)}"] if used else []
+        if plan.depth >= ALPHA**FURTHEST * 0.99:
+            notes.append("is the largest that is tried: depth and width grow by no more than compound scaling's phi 20")
         if plan.step != STEPS[0]:
             notes.append(
                 f"widths go in steps of {plan.step}: steps of {STEPS[0]} would leave more of the budget unused"

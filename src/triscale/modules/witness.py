@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from triscale.modules.repeats import Child
+from triscale.modules.chains import Child
 from triscale.modules.surgery import put_after
 
 Place = tuple[str, int]  # a container's path, and which of its chains
