@@ -8,7 +8,8 @@ Shapes: "wider", Lite0 at 1.2 x width and 1.4 x depth, and "lite1". Starts: Lite
 from it; the shape with fresh weights (by the recipe for those, "small-data"); with fresh weights but for the overlap
 with Lite0's; and, for Lite1's shape, its own published weights. All others take the recipe "finetune". Each start gets
 as many steps as fit into its time, counted on a few steps before, so that its learning rate has run down at the end.
-The seed draws training images, their order, and what is fresh. Starts take turns within a seed.
+The seed draws training images, their order, and what is fresh. Starts take turns within a seed. Time is the
+processor's, of this process: what else the machine does takes nothing from any start.
 
 With --steps every start takes so many steps instead, however long they take: `fit` trains by steps, so that this is
 what it has to decide by.
@@ -209,7 +210,7 @@ def trained(start: Start, task: Task, seed: int, seconds: float, steps: int) -> 
             state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
             per_step = run(model, given, batches, planned(given, len(samples), 10**6), TIMED_STEPS) / TIMED_STEPS
             model.load_state_dict(state)
-            steps, end = max(1, int(0.98 * seconds / per_step)), time.perf_counter() + 1.1 * seconds
+            steps, end = max(1, int(0.98 * seconds / per_step)), time.process_time() + 1.1 * seconds
         run(model, given, batches, planned(given, len(samples), steps), steps, end)
     found = evaluate(model, Batches(task.held_out, model.preprocessing, BATCH).epoch(0), task.classes)
     return found.top1, steps
@@ -220,15 +221,15 @@ def run(model: ConvNet, given: Recipe, batches: Iterator[Batch], plan: Plan, ste
     optimiser = make_optimiser(model, given.optimiser, plan.learning_rate, given.momentum, given.weight_decay)
     step = Stepper(model, optimiser, given, plan)
     training_mode(model, given)
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(steps):
         images, labels, _ = next(batches)
         step(number, place(images, model), labels, ())
-        if end and time.perf_counter() > end:
+        if end and time.process_time() > end:
             break
         if number == 0:  # it also makes the optimiser's state
-            began = time.perf_counter()
-    return (time.perf_counter() - began) * steps / max(1, steps - 1)
+            began = time.process_time()
+    return (time.process_time() - began) * steps / max(1, steps - 1)
 
 
 def table(results: dict[tuple[str, str], list[tuple[float, int]]], sets: list[str], seeds: int) -> str:
@@ -247,7 +248,7 @@ def table(results: dict[tuple[str, str], list[tuple[float, int]]], sets: list[st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="training time of each start")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of processor time, for each start's training")
     parser.add_argument(
         "--steps", type=int, default=0, help="the same number for every start, instead of the same time"
     )

@@ -64,6 +64,8 @@ def scale_command(
         fast compound scaling to this many times the MACs (before rounding): mostly width
     to
         a budget of params, macs, activations, memory, latency or size
+    pixels
+        side of the images that a module of your own reads; 224 by default
     rule
         how --phi and --to grow: compound (as usual), fast, or depth, width or resolution alone
     alpha
@@ -72,8 +74,6 @@ def scale_command(
         width per step of phi, 1.1 for compound
     gamma
         resolution per step of phi, 1.15 for compound
-    pixels
-        side of the images that a module of your own reads; 224 by default
     engine
         which engine latency and size are measured on: onnx or openvino
     out
