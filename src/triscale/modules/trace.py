@@ -22,6 +22,7 @@ from triscale.errors import ModuleError
 Kind = Literal["input", "parameter", "buffer", "constant", "call", "output"]
 Shape = tuple[int, ...]
 
+TRANSPARENT = ("wrap_with_set_grad_enabled", "wrap_with_autocast")  # regions of code that change no shape
 LARGEST_LINE = 200  # characters of somebody else's error that are repeated
 
 
@@ -184,10 +185,8 @@ def _read(program: torch.export.ExportedProgram, module: nn.Module) -> Graph:
     ]
     for kind, table in tables:
         sources.update({name: (kind, key) for name, key in table.items()})
-    made: dict[fx.Node, Node] = {}
-    for each in program.graph.nodes:
-        made[each] = _node(each, made, sources)
-    nodes = tuple(made.values())
+    nodes: list[Node] = []
+    _read_graph(program.graph_module, [], sources, nodes)
     for node in nodes:
         for source in dict.fromkeys(node.inputs()):
             source.users.append(node)
@@ -198,7 +197,39 @@ def _read(program: torch.export.ExportedProgram, module: nn.Module) -> Graph:
     return Graph(tuple(node for node in nodes if node.kind == "call" or node.users or node.op), aliases, unused)
 
 
-def _node(each: fx.Node, made: Mapping[fx.Node, Node], sources: Mapping[str, tuple[Kind, str]]) -> Node:
+def _read_graph(
+    module: fx.GraphModule, inputs: list[Any], sources: Mapping[str, tuple[Kind, str]], nodes: list[Node]
+) -> Any:
+    """Append the nodes of a graph; what code does under autocast or without gradients is read as if it stood there.
+
+    inputs: of such an inner graph, what its placeholders stand for. Returns: what the graph answers.
+    """
+    made: dict[fx.Node, Any] = {}
+    waiting, answer = list(inputs), None
+    for each in module.graph.nodes:
+        inner = [place for place, value in enumerate(each.args) if _is_graph(value, module)]
+        source = made.get(each.args[0]) if each.target is operator.getitem and each.args else None
+        if each.op == "placeholder" and waiting:
+            made[each] = waiting.pop(0)
+        elif each.op == "output" and inputs:
+            answer = _with_nodes(each.args[0], made)
+        elif getattr(each.target, "__name__", "") in TRANSPARENT and inner:
+            graph = getattr(module, str(each.args[inner[0]].target))
+            made[each] = _read_graph(graph, _with_nodes(each.args[inner[0] + 1 :], made), sources, nodes)
+        elif isinstance(source, list):
+            made[each] = source[each.args[1]]
+        elif not _is_graph(each, module):
+            made[each] = _node(each, made, sources)
+            nodes.append(made[each])
+    return answer
+
+
+def _is_graph(value: Any, module: fx.GraphModule) -> bool:
+    is_attribute = isinstance(value, fx.Node) and value.op == "get_attr"
+    return is_attribute and isinstance(getattr(module, str(value.target), None), fx.GraphModule)
+
+
+def _node(each: fx.Node, made: Mapping[fx.Node, Any], sources: Mapping[str, tuple[Kind, str]]) -> Node:
     shape = _shape(each.meta.get("val"))
     if each.op == "placeholder":
         kind, key = sources.get(each.name, ("input", each.name))
@@ -211,10 +242,10 @@ def _node(each: fx.Node, made: Mapping[fx.Node, Node], sources: Mapping[str, tup
     return Node("call", _operation(each), arguments, shape, calls, target=each.target)
 
 
-def _with_nodes(value: Any, made: Mapping[fx.Node, Node]) -> Any:
+def _with_nodes(value: Any, made: Mapping[fx.Node, Any]) -> Any:
     """An argument with our nodes in the place of torch's."""
     if isinstance(value, fx.Node):
-        return made[value]
+        return made.get(value)
     if isinstance(value, list | tuple):
         return [_with_nodes(each, made) for each in value]
     return {key: _with_nodes(each, made) for key, each in value.items()} if isinstance(value, dict) else value
