@@ -40,7 +40,8 @@ os._exit(code)
 class Commands(Forks):
     """Runs `triscale ARGUMENTS`, one at a time, each in its own process and process group; use it in a `with` block.
 
-    imports: statements run before anything is forked. whole: whether latency is measured in yet another process, and reports are drawn, as for a user; both take seconds.
+    imports: statements run before anything is forked. whole: whether latency is measured in yet another process, and
+    reports are drawn, as for a user; both take seconds.
     """
 
     def __init__(self, folder: Path, whole: bool = False, imports: str = IMPORTS) -> None:

@@ -1,4 +1,4 @@
-"""A user's own module on the command line: scaled, trained, resumed, exported, used; and what is said when it cannot."""
+"""A user's own module on the command line: scaled, trained, resumed, exported, used; and what is said otherwise."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""A module that is no Network as an ONNX graph: the same answers, any batch, quiet, and nothing told of this machine."""
+"""A module that is no Network as an ONNX graph: the same answers, any batch, quiet, nothing told of this machine."""
 
 import numpy as np
 import pytest

@@ -171,7 +171,7 @@ def test_weights_of_other_classes_leave_the_last_layer(code):
     left = put(model, source.tensors(), "here", new_classes=True)
     assert left == ("fc.weight", "fc.bias")
     assert torch.equal(model.module.stem[0].weight, source.module.stem[0].weight)
-    with pytest.raises(WeightsError, match="fc.weight has shape"):
+    with pytest.raises(WeightsError, match=r"fc\.weight has shape"):
         put(model, source.tensors(), "here")
 
 
