@@ -207,3 +207,7 @@ def test_scale_by_multipliers_by_phi_and_to_a_budget(tmp_path):
 )
 def test_wrong_arguments_are_one_line(arguments, said):
     assert said in refusal(*arguments)
+
+
+def test_a_name_that_is_empty_is_never_the_folder_one_stands_in():
+    assert "NAME is empty; `triscale list` shows all names." in refusal("info", "")

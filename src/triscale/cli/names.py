@@ -26,6 +26,8 @@ def resolve(name: str) -> Network:
     Raises: FileError or SpecError when it is none of these.
     """
     path = Path(name)
+    if not name.strip():
+        raise SpecError("NAME is empty; `triscale list` shows all names.")
     if is_reference(name):
         raise SpecError(f"{name}: is a module of your own, not a Network: {TAKES_MODULES}.")
     if is_place(name):

@@ -15,6 +15,7 @@ from triscale.spec.network import Network
 from triscale.spec.predicted import predict_then_measure
 from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Multipliers, Rule, RuleName
 from triscale.spec.scaling import ALPHA, BETA, GAMMA
+from triscale.spec.secant import AIM, SATISFIED, secant
 from triscale.spec.space import FURTHEST, Phis, Space
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
 
 LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
 ENOUGH = 0.95  # share of a counted limit beyond which no network is made more lopsided
-AIM, SATISFIED = 0.95, 0.9  # of a measured limit: share aimed at, share to stop at
 PATIENCE, PATIENCE_TO_FILL = 11, 4  # most measurements along phi, and along resolution alone
 BLIND = ("params", "size")  # limits that do not see pixels
 LARGEST_BASE = 10.0  # of alpha, beta and gamma: one step of phi never makes more than ten times as much
@@ -249,7 +249,7 @@ def _within_measured(
             return found if "latency" in budget.limits else _at_own_size(share, found, space, limit["resolution"])
     least, top = space.smallest(), max(limit[each] for each in space.directions)
     guess = min(top, 0.0) if top == space.largest else top
-    phi = _secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
+    phi = secant(lambda phi: share(capped(phi)), least, top, guess, space.growth(space.directions), PATIENCE)
     if phi is None:
         raise _impossible(space, budget, measured(space.at(space.start(least)), budget, measures))
     phis = capped(phi)
@@ -259,7 +259,7 @@ def _within_measured(
         own, cap = phis["resolution"], min(limit["resolution"], phis["resolution"] + LOPSIDED[0])
         growth = space.growth(("resolution",))
         guess = min(cap, own + math.log(AIM / used) / math.log(growth))
-        filled = _secant(lambda r: share({**phis, "resolution": r}), own, cap, guess, growth, PATIENCE_TO_FILL)
+        filled = secant(lambda r: share({**phis, "resolution": r}), own, cap, guess, growth, PATIENCE_TO_FILL)
         if filled is not None and share({**phis, "resolution": filled}) > used:
             phis["resolution"] = filled
     # Latency always knows pixels: no measurement is spent on it.
@@ -302,41 +302,6 @@ def _predicted(
         return capped(phis)
 
     return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
-
-
-def _secant(
-    share: Callable[[float], float], low: float, high: float, guess: float, growth: float, calls: int
-) -> float | None:
-    """The largest phi in low..high that was found inside with `calls` measurements; None when not even `low` is.
-
-    Measured costs grow about exponentially with phi, so the next guess is where log(share) should reach AIM: on a line
-    through the last points inside and outside, or in their middle when that line came no closer.
-    """
-    inside: tuple[float, float] | None = None
-    outside: tuple[float, float] | None = None
-    stride, gap = 1.0, math.inf
-    for _ in range(calls):
-        used = share(guess)
-        if used <= 1:
-            inside = guess, used
-        else:
-            outside = guess, used
-        if (inside and (inside[1] >= SATISFIED or inside[0] >= high)) or (outside and outside[0] <= low):
-            break
-        if inside and outside:
-            before, gap = gap, outside[0] - inside[0]
-            if gap < 0.02:
-                break
-            share_of_gap = math.log(AIM / inside[1]) / math.log(outside[1] / inside[1])
-            if gap > before / 2 or not 0 < share_of_gap < 1:
-                share_of_gap = 0.5
-            guess = inside[0] + min(max(share_of_gap, 0.05), 0.95) * gap
-        else:
-            guess = min(max(guess + stride * math.log(AIM / used) / math.log(growth), low), high)
-            stride *= 1.5
-    if inside is None and share(low) <= 1:
-        return low
-    return inside[0] if inside else None
 
 
 def _impossible(space: Space, budget: Budget, least: Mapping[str, float]) -> BudgetError:
