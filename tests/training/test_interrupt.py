@@ -20,10 +20,19 @@ def test_the_first_signal_asks_and_the_second_interrupts():
 
 def test_sigterm_asks_too_and_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signal() as stop:
+    with pytest.raises(KeyboardInterrupt), stop_on_signal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.asked
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_who_is_asked_too_late_to_look_is_interrupted_behind_the_block():
+    after = []
+    with pytest.raises(KeyboardInterrupt):
+        with stop_on_signal():
+            os.kill(os.getpid(), signal.SIGINT)
+        after.append("went on")
+    assert after == []
 
 
 def test_outside_the_main_thread_nothing_is_asked():

@@ -21,6 +21,7 @@ class StopRequest:
 def stop_on_signal() -> Generator[StopRequest]:
     """Within the block, SIGINT and SIGTERM set `asked` once, and then mean again what they meant before.
 
+    Raises: KeyboardInterrupt behind a block that was asked to stop and ended without having looked.
     Outside the main thread, where Python delivers no signals, `asked` stays False.
     """
     request = StopRequest()
@@ -43,3 +44,5 @@ def stop_on_signal() -> Generator[StopRequest]:
         yield request
     finally:
         restore()
+    if request.asked:  # while the last step was finished: what follows the block must not go on as if nobody had asked
+        raise KeyboardInterrupt
