@@ -141,3 +141,41 @@ def test_the_report_is_for_people_too_and_belongs_to_what_was_made():
     assert "16 -> 24, 32 -> 40, 64 -> 80, 96 -> 120" in lines[1]
     assert "stage features.0..3: 2 -> 3" in lines
     assert lines[-1].endswith("tensors are freshly initialised; train the module before it is used")
+
+
+def test_a_group_norm_of_each_channel_alone_stays_one():
+    norms = nn.Sequential(nn.Conv2d(3, 16, 1), nn.GroupNorm(16, 16), nn.Conv2d(16, 16, 1), nn.GroupNorm(1, 16))
+    made = scale_module(nn.Sequential(norms, nn.Conv2d(16, 4, 1)), image(), width=1.5)
+    assert (made[0][1].num_groups, made[0][1].num_channels) == (24, 24)
+    assert (made[0][3].num_groups, made[0][3].num_channels) == (1, 24)
+
+
+def test_a_layer_whose_weight_is_read_without_calling_it_says_its_new_numbers():
+    class Autoencoder(nn.Module):
+        """Decodes with the weight of its encoder."""
+
+        def __init__(self):
+            super().__init__()
+            self.stem, self.inner = nn.Linear(8, 16), nn.Linear(16, 32, bias=False)
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, x):
+            hidden = functional.relu(functional.linear(self.stem(x), self.inner.weight))
+            return self.head(functional.linear(hidden, self.inner.weight.t()))
+
+    made = scale_module(Autoencoder(), torch.randn(1, 8), width=1.5)
+    assert (made.inner.in_features, made.inner.out_features) == (24, 48)
+    assert made.inner.weight.shape == (48, 24)
+
+
+def test_a_factor_that_was_read_off_a_tensor_is_no_width():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 4, 1)
+
+        def forward(self, x):
+            x = self.stem(x).movedim(1, -1)
+            return self.head((x * x.mean().item()).movedim(-1, 1))
+
+    assert scale_module(Scaled(), image(), width=1.5).stem.out_channels == 24

@@ -155,3 +155,21 @@ def test_networks_with_widths_in_their_code_are_refused_in_one_line(name, option
 def test_shufflenet_is_refused_where_its_chunks_meet_odd_widths():
     module = peers.torchvision().models.shufflenet_v2_x0_5(weights=None)
     assert ": chunk cuts channels where no group of them ends" in refusal(module, image(size=64))
+
+
+@pytest.mark.parametrize("function", [lambda x: x * x[x > 0].mean(), lambda x: x * x.nonzero().shape[0]])
+def test_tensors_whose_size_depends_on_values_are_named(function):
+    message = refusal(Net(Function(function)))
+    assert message.startswith("odd: ")
+    assert "makes a tensor whose size depends on the values of another" in message
+
+
+def test_nothing_else_is_printed_beside_a_refusal(capfd):
+    refusal(Net(Function(lambda x: x if x.mean() > 0 else -x)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_number_of_groups_in_the_code_is_told_as_one_that_does_not_scale():
+    message = refusal(Net(Function(lambda x: functional.group_norm(x, 16))))
+    assert message.startswith("odd: fails at the new width or depth")
+    assert "input of shape [1, 24, 8, 8] and num_groups=16" in message

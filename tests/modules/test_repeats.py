@@ -70,7 +70,7 @@ def test_a_class_that_names_its_children_is_none():
     assert "depth changes nothing" in str(scaling_report(made))
 
 
-def test_a_list_that_is_indexed_is_no_stage_and_others_still_are():
+def test_a_list_that_is_indexed_is_not_deepened_and_says_so_and_others_still_are():
     class Indexed(nn.Module):
         def __init__(self):
             super().__init__()
@@ -81,7 +81,12 @@ def test_a_list_that_is_indexed_is_no_stage_and_others_still_are():
             first, second = self.blocks
             return self.after(second(first(x)))
 
-    assert stages(Wrapped(Indexed()))[1] == [("body.after.0..1", 2, 3)]
+    made, found = stages(Wrapped(Indexed()))
+    assert found == [("body.blocks.0..1", 2, 2), ("body.after.0..1", 2, 3)]
+    assert [stage.fixed_because for stage in scaling_report(made).stages] == [
+        "the code calls its blocks by number or by name, not all that there are",
+        "",
+    ]
 
 
 def test_blocks_of_several_layers_in_one_flat_sequence_are_found():

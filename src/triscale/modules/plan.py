@@ -9,7 +9,7 @@ from math import gcd, prod
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from triscale.modules.chains import chains
+from triscale.modules.chains import GENERIC, chains
 from triscale.modules.channels import Dims, Group, MisalignedError, measure, resolve, unify
 from triscale.modules.count import BYTES, ModuleCost, is_work, work
 from triscale.modules.flow import Flow, flow, tensors
@@ -154,7 +154,8 @@ def analyse(copied: nn.Module, example_input: Tensor, tie_depth: bool) -> Analys
     """
     graph = trace_copy(copied, example_input)
     found = chains(copied, graph)
-    stages = find_stages(found, iterated(copied, example_input[:1], found), graph)
+    lists = {path for path, each in copied.named_modules() if isinstance(each, GENERIC)}
+    stages = find_stages(found, iterated(copied, example_input[:1], found), graph, lists)
     known = flow(graph, RULES, frozenset(_kernels(copied)))
     if tie_depth:
         stages = [_tied(known, stage) for stage in stages]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from triscale.modules.chains import Child
 from triscale.modules.trace import Graph, Node
 
+BY_NUMBER = "the code calls its blocks by number or by name, not all that there are"
 LONGEST_UNIT = 8  # children of a flat nn.Sequential that may form one block together
 
 
@@ -51,14 +52,18 @@ class Stage:
         return 0 if self.fixed_because else len(self.units) - 1
 
 
-def find_stages(found: dict[str, list[list[Child]]], iterated: set[tuple[str, int]], graph: Graph) -> list[Stage]:
+def find_stages(
+    found: dict[str, list[list[Child]]], iterated: set[tuple[str, int]], graph: Graph, lists: set[str]
+) -> list[Stage]:
     """The stages among chains of children, in the order in which they run.
 
     Where blocks repeat inside blocks that repeat, the outer ones count.
     iterated: (path, number of the chain) of those whose code goes through them in order, whatever they are.
+    lists: paths of the containers that are mere lists of modules.
     """
     stages: list[Stage] = []
     _descend("", found, iterated, stages)
+    stages += _by_number(found, iterated, lists, stages)
     steps = {node: step for step, node in enumerate(graph.nodes)}
     return sorted(stages, key=lambda stage: steps[stage.units[0].nodes[0]])
 
@@ -84,6 +89,22 @@ def _descend(path: str, found: dict[str, list[list[Child]]], iterated: set[tuple
     for run in lone:
         for units in _weak(run, taken, barren | {child.name for child in run if child.path not in found}):
             out += _stages(path, units)
+
+
+def _by_number(
+    found: dict[str, list[list[Child]]], iterated: set[tuple[str, int]], lists: set[str], stages: Sequence[Stage]
+) -> Iterator[Stage]:
+    """Blocks that repeat in a list of modules that no code goes through; none of them inside a stage, or around one."""
+    names = {f"{stage.path}.{name}" for stage in stages for unit in stage.units for name in unit.names}
+    for path in sorted(lists.intersection(found)):  # the outer before the inner
+        if any(f"{path}.".startswith(f"{name}.") or name.startswith(f"{path}.") for name in names):
+            continue
+        for number, run in enumerate(found[path]):
+            taken: set[str] = set()
+            for pattern in _patterns(run) if (path, number) not in iterated else ():
+                for units in _occurrences(run, pattern, taken):
+                    names.update(f"{path}.{name}" for unit in units for name in unit.names)
+                    yield Stage(path, tuple(units), BY_NUMBER)
 
 
 def _patterns(run: Sequence[Child]) -> Iterator[tuple[Hashable, ...]]:

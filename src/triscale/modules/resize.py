@@ -147,8 +147,11 @@ def _extend(tensor: Tensor, key: str, old: Tensor) -> None:
 def _renumber_layers(module: nn.Module, analysis: Analysis, plan: Plan) -> None:
     """Let each layer say its new numbers."""
     for node in analysis.graph.calls:
-        path = node.calls[-1][1] if node.calls else ""
-        if path or node.op not in ("getitem",):
+        weight = node.arguments.get("weight")
+        paths = {node.calls[-1][1] if node.calls else ""}
+        if isinstance(weight, Node) and weight.key:
+            paths.add(weight.key.rpartition(".")[0])  # code that reads a layer's weight without calling the layer
+        for path in paths:
             _renumber(module.get_submodule(path), node, analysis, plan)
 
 
@@ -170,7 +173,8 @@ def _renumber(layer: nn.Module, node: Node, analysis: Analysis, plan: Plan) -> N
         case nn.GroupNorm(), "group_norm":
             channels = analysis.shape(node, plan)[1]
             if channels != layer.num_channels:
-                layer.num_groups = _nearest_divisor(channels, layer.num_groups)
+                each_alone = layer.num_groups == layer.num_channels
+                layer.num_groups = channels if each_alone else _nearest_divisor(channels, layer.num_groups)
                 layer.num_channels = channels
         case nn.PReLU(), "prelu":
             layer.num_parameters = int(layer.weight.numel())

@@ -56,7 +56,8 @@ def _unary(known: Flow, node: Node) -> Values:
 
 
 def _elementwise(known: Flow, node: Node) -> Values:
-    return broadcast(*(known.dims[source] for source in node.inputs()))
+    # A number that was read off a tensor (`.item()`) has no dimensions and meets any.
+    return broadcast(*(known.dims[source] for source in node.inputs() if known.dims[source] is not None))
 
 
 def _prelu(known: Flow, node: Node) -> Values:

@@ -121,6 +121,15 @@ def _permute(known: Flow, node: Node) -> Values:
     return tuple(dims[place] for place in node.arguments["dims"])
 
 
+def _movedim(known: Flow, node: Node) -> Values:
+    dims = _source(known, node)
+    source, target = (node.arguments[name] for name in ("source", "destination"))
+    pairs = [(source, target)] if isinstance(source, int) else zip(source, target, strict=True)
+    moved = {to % len(dims): place % len(dims) for place, to in pairs}
+    others = iter([place for place in range(len(dims)) if place not in moved.values()])
+    return tuple(dims[moved[to] if to in moved else next(others)] for to in range(len(dims)))
+
+
 def _transpose(known: Flow, node: Node) -> Values:
     dims = list(_source(known, node))
     if node.op in ("t", "numpy_T", "mT"):
@@ -285,6 +294,8 @@ SHAPE_RULES: dict[str, Rule] = {
     "select": _select,
     "unbind": _unbind,
     "permute": _permute,
+    "movedim": _movedim,
+    "moveaxis": _movedim,
     "squeeze": _squeeze,
     "unsqueeze": _unsqueeze,
     "repeat": _repeat,

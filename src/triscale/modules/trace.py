@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import operator
 import warnings
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -84,11 +85,11 @@ def trace(module: nn.Module, example_input: Tensor) -> Graph:
     return trace_copy(copied, example_input)
 
 
-def trace_copy(copied: nn.Module, example_input: Tensor) -> Graph:
-    """`trace` of a module that may be run and switched to eval mode here."""
+def trace_copy(copied: nn.Module, example_input: Tensor, failing: str = "cannot be traced") -> Graph:
+    """`trace` of a module that may be run and switched to eval mode here. failing: what an error says of it."""
     copied.eval()
     image = example_input[:1]
-    with warnings.catch_warnings(), _silent(), located(copied, "cannot be traced"):
+    with warnings.catch_warnings(), _silent(), located(copied, failing):
         warnings.simplefilter("ignore")
         program = torch.export.export(copied, (image,), strict=False)
     return _read(program, copied)
@@ -166,11 +167,12 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _silent() -> Generator[None]:
-    """Without the log lines with which torch.export accompanies an error that becomes one of ours."""
+    """Without the log lines and the graph with which torch.export accompanies an error that becomes one of ours."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         logging.disable(previous)
 
@@ -230,16 +232,23 @@ def _is_graph(value: Any, module: fx.GraphModule) -> bool:
 
 
 def _node(each: fx.Node, made: Mapping[fx.Node, Any], sources: Mapping[str, tuple[Kind, str]]) -> Node:
-    shape = _shape(each.meta.get("val"))
+    value = each.meta.get("val")
     if each.op == "placeholder":
         kind, key = sources.get(each.name, ("input", each.name))
-        return Node(kind, "", {}, shape, key=key)
+        return Node(kind, "", {}, _shape(value), key=key)
     arguments = {name: _with_nodes(value, made) for name, value in _arguments(each).items()}
     if each.op == "output":
         return Node("output", "output", arguments, None)
     stack = each.meta.get("nn_module_stack") or {}
     calls = tuple((key, str(value[0])) for key, value in stack.items())
-    return Node("call", _operation(each), arguments, shape, calls, target=each.target)
+    node = Node("call", _operation(each), arguments, None, calls, target=each.target)
+    if any(isinstance(size, torch.SymInt) for size in _sizes(value)):
+        raise ModuleError(
+            f"{node.path}: {node.op} makes a tensor whose size depends on the values of another, so that no one shape "
+            f"stands for all; only modules whose shapes follow from the shape of their input can be scaled."
+        )
+    node.shape = _shape(value)
+    return node
 
 
 def _with_nodes(value: Any, made: Mapping[fx.Node, Any]) -> Any:
@@ -268,6 +277,15 @@ def _operation(each: fx.Node) -> str:
     name = packet.__name__ if packet is not None else getattr(each.target, "__name__", str(each.target))
     in_place = name.endswith("_") and not name.endswith("__")
     return name.removesuffix("_") if in_place else name
+
+
+def _sizes(value: Any) -> Iterator[Any]:
+    """The sizes of a tensor, or of several."""
+    if isinstance(value, Tensor):
+        yield from value.shape
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _sizes(each)
 
 
 def _shape(value: Any) -> Any:
