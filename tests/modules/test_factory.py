@@ -130,3 +130,24 @@ def test_a_missing_file_names_its_neighbour_and_a_file_alone_what_it_defines(cod
         load_factory(str(code))
     with pytest.raises(FileError, match="cannot be read: Is a directory"):
         load_factory(f"{code.parent}:plain")
+
+
+def lazy():
+    return torch.nn.Sequential(torch.nn.LazyConv2d(8, 3))
+
+
+def meta():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, device="meta"))
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lazy, "lazy: 0.weight has no size before the module has run; run it once on an image there."),
+        (meta, "meta: 0.weight is on the meta device and holds no numbers; make the module on the CPU."),
+    ],
+)
+def test_a_module_whose_tensors_hold_nothing_yet_is_refused(function, said):
+    with pytest.raises(SpecError) as caught:
+        as_factory(function).make()
+    assert str(caught.value).endswith(said)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triscale.errors import BudgetError, SpecError
-from triscale.modules.multipliers import PATIENCE, largest_inside
+from triscale.modules.multipliers import LARGEST, PATIENCE, largest_inside
 from triscale.spec.limits import parse
 
 BOTH = ("depth", "width")
@@ -78,3 +78,9 @@ def test_a_factory_that_fails_at_its_own_size_says_so_itself():
 
     with pytest.raises(SpecError, match=r"nets.py:3: wrong"):
         largest_inside(counts, parse("params<=100"), BOTH, "net")
+
+
+def test_no_multiplier_is_larger_than_what_the_commands_take():
+    # Depth changes nothing here, so that it alone is tried ever further.
+    depth, width = largest_inside(lambda depth, width: {"macs": width**2}, parse("macs<=1e30"), ("depth", "width"), "f")
+    assert max(depth, width) == LARGEST == 100

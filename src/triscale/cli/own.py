@@ -55,9 +55,9 @@ def how_scaled(model: PlainModel, factory: Factory) -> list[str]:
     """How a module was scaled, and which of its weights are fresh: lines for people; none where it was not."""
     own = model.origin
     if own.scaling and factory.scales_itself:
-        return [
-            f"{own.factory} was called with depth={own.depth:g}, width={own.width:g}; all weights are as it gave them"
-        ]
+        given = {"depth": own.depth, "width": own.width}
+        called = ", ".join(f"{name}={value:g}" for name, value in given.items() if name in factory.takes)
+        return [f"{own.factory} was called with {called}; all weights are as it gave them"]
     report = scaling_report(model.module)
     return [] if report is None else str(report).splitlines()
 

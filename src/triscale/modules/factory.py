@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from triscale.errors import SpecError, TriscaleError
 from triscale.modules.reference import read_source, split_reference
@@ -78,6 +79,7 @@ class Factory:
             made = self.call(**{key: given[key] for key in called_with})
         if not isinstance(made, nn.Module):
             raise SpecError(f"{shown(self.path)}: {self.function} returned a {type(made).__name__}; {EXPECTED}.")
+        _require_numbers(made, f"{shown(self.path)}: {self.function}")
         return made
 
 
@@ -104,6 +106,15 @@ def load_factory(reference: str) -> Factory:
     if isinstance(found, nn.Module):
         return Factory(path, name, lambda: copy.deepcopy(found), sources, frozenset())
     return Factory(path, name, found, sources, *_keywords(reference, found))
+
+
+def _require_numbers(module: nn.Module, where: str) -> None:
+    """Raise SpecError for a module whose tensors have no sizes, or no numbers in them, yet."""
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(tensor):
+            raise SpecError(f"{where}: {name} has no size before the module has run; run it once on an image there.")
+        if tensor.is_meta:
+            raise SpecError(f"{where}: {name} is on the meta device and holds no numbers; make the module on the CPU.")
 
 
 def as_factory(function: Callable[..., object]) -> Factory:

@@ -13,6 +13,7 @@ Share = Callable[[Mapping[str, float]], float]
 Counts = Callable[[float, float], Mapping[str, float]]
 BASES = {"depth": ALPHA, "width": BETA}
 POWERS = {"depth": 1, "width": 2}  # of a multiplier in what a network costs
+LARGEST = 100.0  # multiplier, as on a command line
 FURTHEST = 24.0  # |phi|; the width is then a tenth or ten times the factory's own
 STEP, CLOSE = 1.0, 0.02  # of phi: the least that is stepped outwards, and how near to the edge a search ends
 AIM, ENOUGH = 0.985, 0.97  # share of a limit that a guess aims at, and beyond which nothing more is tried
@@ -72,7 +73,7 @@ def _traded(share: Share, start: dict[str, float]) -> dict[str, float]:
 
 def _multipliers(phis: Mapping[str, float]) -> tuple[float, float]:
     """(depth, width) with four digits: what is printed, and given again, means the same module."""
-    depth, width = (round(BASES[each] ** phis.get(each, 0.0), 4) for each in ("depth", "width"))
+    depth, width = (min(round(BASES[each] ** phis.get(each, 0.0), 4), LARGEST) for each in ("depth", "width"))
     return depth, width
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from triscale.errors import SpecError
 from triscale.models.model import Model
 from triscale.modules.count import module_cost
+from triscale.modules.multipliers import LARGEST
 from triscale.spec.card import ModelCard
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -31,8 +32,8 @@ class Scaling:
     def __post_init__(self) -> None:
         for name in ("depth", "width"):
             value = getattr(self, name)
-            if not 0 < value <= 100:
-                raise SpecError(f"--{name} must be above 0 and at most 100, got {value:g}.")
+            if not 0 < value <= LARGEST:
+                raise SpecError(f"--{name} must be above 0 and at most {LARGEST:g}, got {value:g}.")
         if self.budget and (self.depth, self.width) != (1.0, 1.0):
             raise SpecError("a module is scaled either by --depth and --width or --to BUDGET; give one of the two.")
 
