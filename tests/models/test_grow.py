@@ -364,6 +364,8 @@ def test_what_prevents_growth_is_one_line(lite0):
 def test_a_name_is_no_network():
     with pytest.raises(SpecError, match=r"grow needs the Network to grow to, .* got 'efficientnet_b1'"):
         grow(small_model(), "efficientnet_b1")
+    with pytest.raises(SpecError, match=r"such as network\(\"efficientnet_b1\"\), got ConvNet\.$"):
+        grow(ConvNet(small_network()), ConvNet(small_network()))
 
 
 def test_a_module_without_a_network_or_without_weights_is_refused():

@@ -179,3 +179,20 @@ def test_a_factor_that_was_read_off_a_tensor_is_no_width():
             return self.head((x * x.mean().item()).movedim(-1, 1))
 
     assert scale_module(Scaled(), image(), width=1.5).stem.out_channels == 24
+
+
+def test_channels_that_meet_a_tensor_outside_of_the_state_are_kept_and_named():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.second, self.head = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1), nn.Conv2d(16, 4, 1)
+            self.mask = torch.arange(16.0).reshape(16, 1, 1)
+
+        def forward(self, x):
+            return self.head(self.second(self.stem(x) * self.mask))
+
+    made = scale_module(Masked(), image(), width=1.5)
+    assert (made.stem.out_channels, made.second.out_channels) == (16, 24)
+    assert scaling_report(made).notes == (
+        "stem.weight and 1 others keep their channels: they meet a tensor that is neither parameter nor buffer",
+    )

@@ -173,3 +173,8 @@ def test_a_number_of_groups_in_the_code_is_told_as_one_that_does_not_scale():
     message = refusal(Net(Function(lambda x: functional.group_norm(x, 16))))
     assert message.startswith("odd: fails at the new width or depth")
     assert "input of shape [1, 24, 8, 8] and num_groups=16" in message
+
+
+def test_a_budget_that_is_no_text_and_an_example_that_is_not_dense_are_refused():
+    assert refusal(VGG(), to=3) == 'a budget is a text such as "macs<=2G, params<=8M", got 3.'
+    assert "must be a dense tensor, got torch.sparse_coo" in refusal(VGG(), image().to_sparse())

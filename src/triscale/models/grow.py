@@ -91,7 +91,8 @@ def grow(model: ConvNet, network: Network) -> ConvNet:
             f"load its weights into one with load_weights first."
         )
     if not isinstance(network, Network):
-        raise SpecError(f'grow needs the Network to grow to, such as network("efficientnet_b1"), got {network!r:.80}.')
+        found = repr(network) if isinstance(network, str) else type(network).__name__
+        raise SpecError(f'grow needs the Network to grow to, such as network("efficientnet_b1"), got {found:.80}.')
     first = next(model.parameters())
     if first.is_meta:
         raise WeightsError(f"{model.network.name} is on the meta device and has no weights to grow from.")

@@ -31,15 +31,19 @@ class Flow:
         return self.dims[value] if isinstance(value, Node) else None
 
 
-def flow(graph: Graph, rules: Mapping[str, Rule], kernels: frozenset[str] = frozenset()) -> Flow:
+def flow(
+    graph: Graph, rules: Mapping[str, Rule], kernels: frozenset[str] = frozenset(), *, free_constants: bool = False
+) -> Flow:
     """Apply the rule of each operation in order; afterwards inputs and outputs keep their widths.
 
-    kernels: names of weights of convolutions, which are known to end in the size of their window.
+    kernels: names of weights of convolutions, which are known to end in the size of their window. free_constants: as if
+    tensors that are neither parameters nor buffers could change their size, which they cannot.
     Raises: ModuleError naming operation and module path for what no rule covers or a rule cannot do.
     """
     known = Flow()
     for node in graph.nodes:
-        known.dims[node] = _values(known, node, rules)
+        free = free_constants and node.kind == "constant"
+        known.dims[node] = tuple(fresh(size) for size in node.shape) if free else _values(known, node, rules)
         if node.key in kernels:
             known.dims[node] = (*known.dims[node][:2], *fixed_dims(node.shape[2:]))
     return known

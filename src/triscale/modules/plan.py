@@ -9,8 +9,9 @@ from math import gcd, prod
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from triscale.errors import ModuleError
 from triscale.modules.chains import GENERIC, chains
-from triscale.modules.channels import Dims, Group, MisalignedError, measure, resolve, unify
+from triscale.modules.channels import Dims, Group, MisalignedError, is_fixed, measure, resolve, unify
 from triscale.modules.count import BYTES, ModuleCost, is_work, work
 from triscale.modules.flow import Flow, flow, tensors
 from triscale.modules.live import Life
@@ -68,7 +69,8 @@ class Analysis:
     """All that is known of a module: its graph, the dimensions of every value, its stages and its widths.
 
     known: rules carried out. dims: of each value, in groups that stand for themselves. unread: elements of parameters
-    that the graph never reads.
+    that the graph never reads. held: parameters that keep their channels because of a tensor that is neither parameter
+    nor buffer.
     """
 
     graph: Graph
@@ -78,6 +80,7 @@ class Analysis:
     dims: Mapping[Node, tuple[Dims, ...]]
     life: Life
     unread: int
+    held: tuple[str, ...] = ()
 
     def plan(self, depth: float = 1.0, width: float = 1.0, step: int = STEP) -> Plan:
         """The widths and lengths at a depth and a width."""
@@ -162,7 +165,22 @@ def analyse(copied: nn.Module, example_input: Tensor, tie_depth: bool) -> Analys
     dims = {n: tuple(tuple(map(resolve, d)) for d in tensors(v)) for n, v in known.dims.items() if v is not None}
     read = {graph.aliases.get(node.key, node.key) for node in graph.nodes if node.kind == "parameter"}
     unread = sum(p.numel() for name, p in copied.named_parameters() if graph.aliases.get(name, name) not in read)
-    return Analysis(graph, known, tuple(stages), tuple(_widths(graph, dims)), dims, Life(graph), unread)
+    widths = tuple(_widths(graph, dims))
+    held = tuple(_held(graph, frozenset(_kernels(copied)), dims))
+    return Analysis(graph, known, tuple(stages), widths, dims, Life(graph), unread, held)
+
+
+def _held(graph: Graph, kernels: frozenset[str], dims: Mapping[Node, tuple[Dims, ...]]) -> Iterator[str]:
+    """Parameters whose width only a tensor that is neither parameter nor buffer keeps from changing."""
+    if all(node.kind != "constant" or prod(node.shape) == 1 for node in graph.nodes):
+        return
+    try:
+        known = flow(graph, RULES, kernels, free_constants=True)
+    except ModuleError:
+        return  # told apart from what is fixed, some of these tensors are used in a way that has no rule
+    for node in graph.nodes:
+        if node.kind == "parameter" and is_fixed(dims[node][0][0]) and not is_fixed(known.dims[node][0]):
+            yield node.key
 
 
 def _kernels(module: nn.Module) -> Iterator[str]:

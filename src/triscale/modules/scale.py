@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from triscale.errors import BudgetError, ModuleError
@@ -76,7 +77,7 @@ def scale_module(
     with own_randomness(example_input):
         after = _proven(made, copied, example_input, analysis, plan, answers)
     assert budget is None or not over(budget, after)
-    made.__dict__[ATTRIBUTE] = _report(analysis, plan, after, new, _notes(plan, after, answers, budget))
+    made.__dict__[ATTRIBUTE] = _report(analysis, plan, after, new, _notes(analysis, plan, after, answers, budget))
     return made
 
 
@@ -117,9 +118,10 @@ def _require_all_read(analysis: Analysis) -> None:
 def _require_something_to_scale(analysis: Analysis, depth: float, width: float, name: str) -> None:
     deepens = any(not stage.fixed_because for stage in analysis.stages)
     if (depth, width) != (1.0, 1.0) and not analysis.widths and not deepens:
+        held = f" ({_held(analysis)})" if analysis.held else ""
         raise ModuleError(
             f"{name}: has nothing that depth={depth:g} and width={width:g} could change: inputs and outputs keep their "
-            f"channels, and no block repeats another with the same shapes."
+            f"channels{held}, and no block repeats another with the same shapes."
         )
 
 
@@ -128,11 +130,15 @@ def _checked(example_input: Tensor, depth: float, width: float, to: str | None) 
     if not isinstance(example_input, Tensor) or example_input.dim() < 2 or example_input.numel() == 0:
         found = tuple(example_input.shape) if isinstance(example_input, Tensor) else type(example_input).__name__
         raise ModuleError(f"example_input must be a tensor with a batch dimension, (B, channels, H, W), got {found}.")
+    if example_input.layout != torch.strided:
+        raise ModuleError(f"example_input must be a dense tensor, got {example_input.layout}; use its to_dense().")
     for name, value in (("depth", depth), ("width", width)):
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ModuleError(f"{name} must be a finite number above 0, got {value!r}.")
     if to is None:
         return None
+    if not isinstance(to, str):
+        raise BudgetError(f'a budget is a text such as "macs<=2G, params<=8M", got {to!r}.')
     if (depth, width) != (1.0, 1.0):
         raise BudgetError(f"a budget finds depth and width itself: give depth={depth:g}, width={width:g} or to={to!r}.")
     return parse(to)
@@ -150,8 +156,10 @@ def _report(
     return ScalingReport(plan.depth, plan.width, before, after, tuple(widths), tuple(stages), new, notes)
 
 
-def _notes(plan: Plan, after: ModuleCost, answers: Answers, budget: Budget | None) -> tuple[str, ...]:
-    notes = []
+def _notes(
+    analysis: Analysis, plan: Plan, after: ModuleCost, answers: Answers, budget: Budget | None
+) -> tuple[str, ...]:
+    notes = [_held(analysis)] if analysis.held else []
     if budget is not None:
         values = after.values()
         used = [f"{values[word] / limit:.1%} of {word}" for word, limit in budget.limits.items() if word in values]
@@ -165,6 +173,11 @@ def _notes(plan: Plan, after: ModuleCost, answers: Answers, budget: Budget | Non
     if len(answers) == 2 and answers[0][0].dim() == 4:
         notes.append("takes images of the example's size only, as the original does")
     return tuple(notes)
+
+
+def _held(analysis: Analysis) -> str:
+    more = f" and {len(analysis.held) - 1} others keep their" if len(analysis.held) > 1 else " keeps its"
+    return f"{analysis.held[0]}{more} channels: they meet a tensor that is neither parameter nor buffer"
 
 
 def _fits_memory(cost: ModuleCost) -> None:
