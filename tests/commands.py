@@ -30,6 +30,7 @@ if not {whole!r}:
     triscale.fit.job.measure_fresh = triscale.deployment.latency.measure
     triscale.report.page.page = lambda report: report.title
 from triscale.cli.main import main
+open({ready!r}, "w").close()
 code = main({arguments!r})
 sys.stdout.flush()
 sys.stderr.flush()
@@ -48,13 +49,18 @@ class Commands(Forks):
         super().__init__(imports)
         self.whole = whole
         self.out, self.err = str(folder / "command.out"), str(folder / "command.err")
+        self.ready = folder / "command.ready"
         self.process = 0
 
     def start(self, *arguments: object, largest: int = 0) -> int:
         """Begin a command; no file that it writes may have more than `largest` bytes (0: any). Returns its number."""
         given = [str(each) for each in arguments]
-        code = CHILD.format(out=self.out, err=self.err, largest=largest, arguments=given, whole=self.whole)
+        code = CHILD.format(
+            out=self.out, err=self.err, largest=largest, arguments=given, whole=self.whole, ready=str(self.ready)
+        )
+        self.ready.unlink(missing_ok=True)
         self.process = self.begin(code)
+        self.when(self.ready)  # before it leads a process group of its own, a signal to that group reaches nobody
         return self.process
 
     def wait(self) -> Done:
