@@ -42,12 +42,8 @@ help:
 demo: $(VENV)/.demo-installed
 	$(BIN)/triscale demo
 
-# Tests that send Ctrl-C to their own process run apart: behind `bench`'s tests in one process it ends in a segmentation
-# fault, in an engine's library that was loaded before.
-SIGNALLED := tests/training tests/cli/test_train.py
 test: $(VENV)/.test-installed
-	$(PYTEST) -n $(WORKERS) --dist loadfile $(SIGNALLED)
-	$(PYTEST) -n $(WORKERS) --dist loadfile --durations=15 $(addprefix --ignore=,$(SIGNALLED))
+	$(PYTEST) -n $(WORKERS) --dist loadfile --durations=15
 
 test-slow: $(VENV)/.test-installed
 	$(PYTEST) -m slow --durations=15

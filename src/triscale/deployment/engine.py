@@ -14,14 +14,16 @@ import numpy as np
 
 from triscale.deployment import metadata as meta
 from triscale.deployment.metadata import Metadata
+from triscale.deployment.signal_stack import kept_signal_stack
 from triscale.errors import FileError, MissingExtraError, SpecError
 from triscale.spec.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import onnxruntime
+    import openvino
 
-if TYPE_CHECKING:
     from triscale.models.model import Model
+
 
 Precision = Literal["fp32", "default"]
 Infer = Callable[[np.ndarray], np.ndarray]
@@ -122,7 +124,7 @@ def graph_runner(graph: bytes, engine: Literal["onnx", "openvino"], threads: int
     core = openvino.Core()
     model = core.read_model(io.BytesIO(graph))
     model.reshape([1, *shape])
-    compiled = core.compile_model(model, "CPU", _openvino_config(threads, "fp32"))
+    compiled = _compiled(core, model, _openvino_config(threads, "fp32"))
     return lambda images: np.array(compiled(images)[0])
 
 
@@ -143,6 +145,11 @@ def _openvino_config(threads: int, precision: Precision) -> dict[str, object]:
     if precision == "fp32":
         config["INFERENCE_PRECISION_HINT"] = "f32"
     return config
+
+
+def _compiled(core: openvino.Core, model: openvino.Model, config: dict[str, object]) -> openvino.CompiledModel:
+    with kept_signal_stack():
+        return core.compile_model(model, "CPU", config)
 
 
 def _load_onnx(path: Path, threads: int, precision: Precision) -> Engine:
@@ -190,14 +197,14 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
     config = _openvino_config(threads, precision)
     single = model.clone()
     single.reshape([1, found.in_channels, *found.input_size])
-    compiled = {1: core.compile_model(single, "CPU", config)}
+    compiled = {1: _compiled(core, single, config)}
     used = compiled[1].get_property("INFERENCE_PRECISION_HINT")
 
     def infer(images: np.ndarray) -> np.ndarray:
         # A batch of one runs a graph of fixed shape, which is faster; all others share one, made when first needed.
         kind = 1 if len(images) == 1 else 0
         if kind not in compiled:
-            compiled[kind] = core.compile_model(model, "CPU", config)
+            compiled[kind] = _compiled(core, model, config)
         return np.array(compiled[kind](images)[0])
 
     name = {"f32": "fp32", "f16": "fp16"}.get(used.get_type_name(), used.get_type_name())
