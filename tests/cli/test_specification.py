@@ -211,3 +211,9 @@ def test_wrong_arguments_are_one_line(arguments, said):
 
 def test_a_name_that_is_empty_is_never_the_folder_one_stands_in():
     assert "NAME is empty; `triscale list` shows all names." in refusal("info", "")
+
+
+def test_a_file_of_another_kind_is_told_what_would_be_one(tmp_path):
+    path = tmp_path / "photograph.jpg"
+    path.write_bytes(b"not a network")
+    assert "is no network; expected a name, a network file (.json)" in refusal("info", path)

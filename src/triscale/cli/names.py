@@ -46,6 +46,10 @@ def resolve(name: str) -> Network:
         raise FileError(f"{path}: is an exported file; give the run or the model.safetensors that it came from.")
     if path.suffix == ".safetensors":
         return network_in_weights(path)
+    if path.suffix != ".json" and path.is_file():
+        raise FileError(
+            f"{path}: is no network; expected a name, a network file (.json), a model file (.safetensors) or a run's folder."
+        )
     if path.suffix == ".json" or "/" in name:
         return read_network(path)
     return families.network(name)
