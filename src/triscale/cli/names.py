@@ -48,7 +48,8 @@ def resolve(name: str) -> Network:
         return network_in_weights(path)
     if path.suffix != ".json" and path.is_file():
         raise FileError(
-            f"{path}: is no network; expected a name, a network file (.json), a model file (.safetensors) or a run's folder."
+            f"{path}: is no network; expected a name, a network file (.json), a model file (.safetensors) or a run's "
+            f"folder."
         )
     if path.suffix == ".json" or "/" in name:
         return read_network(path)
