@@ -23,7 +23,7 @@ from triscale.spec.network import as_size
 REFERENCE, PIXELS = "efficientnet_lite0", 160
 RUNS, WARM_UP = 30, 3
 SLOW = 0.9  # share of all moments that a limit is held against
-RECENT = 900.0  # seconds for which a moment counts
+RECENT = 120.0  # seconds for which a moment counts: longer than a search takes; older ones tell of what ran then
 
 
 @dataclass(frozen=True, slots=True)

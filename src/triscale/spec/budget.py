@@ -34,6 +34,7 @@ __all__ = [
 LOPSIDED = (2.0, 4.0, 8.0)  # by how much phi one direction may outgrow the others to fill what rounding left over
 ENOUGH = 0.95  # share of a counted limit beyond which no network is made more lopsided
 PATIENCE, PATIENCE_TO_FILL = 11, 4  # most measurements along phi, and along resolution alone
+FILLING: tuple[Direction, ...] = ("resolution", "width")  # in this order, what a measured latency leaves over
 BLIND = ("params", "size")  # limits that do not see pixels
 LARGEST_BASE = 10.0  # of alpha, beta and gamma: one step of phi never makes more than ten times as much
 
@@ -296,9 +297,11 @@ def _predicted(
         if used(least) > 1:
             return None
         phis = _furthest(used, least, space.directions, max(limit[each] for each in space.directions))
-        if "resolution" in space.directions and "latency" in budget.limits:
-            # Depth and width come in steps; pixels fill what those leave over.
-            phis = _furthest(used, phis, ("resolution",), min(limit["resolution"], phis["resolution"] + LOPSIDED[0]))
+        # Depth and width come in steps; pixels fill what those leave over. Where one pixel more makes every later map
+        # larger, they come in steps too, and channels fill that.
+        for each in FILLING if "latency" in budget.limits else ():
+            if each in space.directions:
+                phis = _furthest(used, phis, (each,), min(limit[each], phis[each] + LOPSIDED[0]))
         return capped(phis)
 
     return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
