@@ -46,9 +46,12 @@ from triscale.spec.families import network
 from triscale.spec.network import Network
 from triscale.spec.scaling import scale
 from triscale.training.evaluate import evaluate, place
+from triscale.training.objective import Supervised
 from triscale.training.optim import make_optimiser
+from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared, training_mode
-from triscale.training.recipe import Plan, Recipe, recipe
+from triscale.training.recipe import Recipe
+from triscale.training.recipes import recipe
 from triscale.training.step import Stepper
 
 SIDE, PER_CLASS = 64, 20
@@ -195,7 +198,7 @@ def endless(batches: Batches) -> Iterator[Batch]:
 def planned(given: Recipe, images: int, steps: int) -> Plan:
     """The recipe's plan, stretched to so many steps with as large a share of warm-up."""
     warmup = round(steps * given.warmup_epochs / given.epochs)
-    return replace(given.plan(images), total_steps=steps, warmup_steps=min(warmup, steps // 2))
+    return replace(plan_of(given, images), total_steps=steps, warmup_steps=min(warmup, steps // 2))
 
 
 def trained(start: Start, task: Task, seed: int, seconds: float, steps: int) -> tuple[float, int]:
@@ -219,7 +222,7 @@ def trained(start: Start, task: Task, seed: int, seconds: float, steps: int) -> 
 def run(model: ConvNet, given: Recipe, batches: Iterator[Batch], plan: Plan, steps: int, end: float = 0.0) -> float:
     """Train for so many steps, or until `end` (0 for none). Returns: seconds, as if the first step took no longer."""
     optimiser = make_optimiser(model, given.optimiser, plan.learning_rate, given.momentum, given.weight_decay)
-    step = Stepper(model, optimiser, given, plan)
+    step = Stepper(model, Supervised(given.label_smoothing), optimiser, given, plan)
     training_mode(model, given)
     began = time.process_time()
     for number in range(steps):

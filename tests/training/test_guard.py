@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from triscale.training.guard import origin_of_nonfinite
+from triscale.training.objective import Supervised
 from triscale.training.optim import make_optimiser
+from triscale.training.plan import plan_of
 from triscale.training.recipe import Recipe
 from triscale.training.step import NonFiniteError, Stepper, step_seed
 
@@ -24,8 +26,8 @@ def tiny():
 
 def stepper(model, **settings):
     recipe = Recipe(optimiser="sgd", batch_size=4, epochs=5, **settings)
-    plan = recipe.plan(8)
-    return Stepper(model, make_optimiser(model, "sgd", plan.learning_rate, 0.9, 0.0), recipe, plan)
+    plan = plan_of(recipe, 8)
+    return Stepper(model, Supervised(), make_optimiser(model, "sgd", plan.learning_rate, 0.9, 0.0), recipe, plan)
 
 
 def test_bad_images_are_told_from_bad_weights():

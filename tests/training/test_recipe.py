@@ -3,7 +3,9 @@
 import pytest
 
 from triscale.errors import TrainingError
-from triscale.training.recipe import RECIPES, Recipe, derived_decay, recipe
+from triscale.training.plan import derived_decay, plan_of
+from triscale.training.recipe import Recipe
+from triscale.training.recipes import RECIPES, recipe
 
 
 @pytest.mark.parametrize(
@@ -11,31 +13,31 @@ from triscale.training.recipe import RECIPES, Recipe, derived_decay, recipe
     [("sgd", 256, 0.1), ("sgd", 64, 0.025), ("rmsprop_tf", 512, 0.2), ("adamw", 64, 0.05)],
 )
 def test_the_learning_rate_follows_the_batch(optimiser, batch, expected):
-    plan = Recipe(optimiser=optimiser, batch_size=batch, learning_rate=0.1).plan(images=10_000)
+    plan = plan_of(Recipe(optimiser=optimiser, batch_size=batch, learning_rate=0.1), 10_000)
     assert plan.learning_rate == pytest.approx(expected)
     assert f"learning rate {expected:.3g}: 0.1 at a batch of 256, scaled by the" in plan.notes[0]
 
 
 def test_steps_come_from_images_and_batch():
-    plan = Recipe(epochs=3, batch_size=64, warmup_epochs=0.5).plan(images=1000)
+    plan = plan_of(Recipe(epochs=3, batch_size=64, warmup_epochs=0.5), 1000)
     assert (plan.steps_per_epoch, plan.total_steps, plan.warmup_steps) == (15, 45, 8)
 
 
 def test_a_set_smaller_than_the_batch_is_one_batch_and_said():
-    plan = Recipe(epochs=4, batch_size=64).plan(images=10)
+    plan = plan_of(Recipe(epochs=4, batch_size=64), 10)
     assert (plan.batch_size, plan.steps_per_epoch, plan.total_steps) == (10, 1, 4)
     assert "batch 10 instead of 64: there are only 10 training images" in plan.notes
 
 
 def test_warm_up_never_takes_more_than_half():
-    assert Recipe(epochs=1, batch_size=10, warmup_epochs=5).plan(images=100).warmup_steps == 5
+    assert plan_of(Recipe(epochs=1, batch_size=10, warmup_epochs=5), 100).warmup_steps == 5
 
 
 def test_a_small_set_is_gone_through_until_there_are_steps_enough():
-    plan = Recipe(epochs=4, batch_size=64, warmup_epochs=1, least_steps=200).plan(images=320)
+    plan = plan_of(Recipe(epochs=4, batch_size=64, warmup_epochs=1, least_steps=200), 320)
     assert (plan.epochs, plan.steps_per_epoch, plan.total_steps, plan.warmup_steps) == (40, 5, 200, 50)
     assert "40 epochs instead of 4: 320 images make few steps, 200 are wanted" in plan.notes
-    assert Recipe(epochs=4, batch_size=64, least_steps=200).plan(images=6400).epochs == 4
+    assert plan_of(Recipe(epochs=4, batch_size=64, least_steps=200), 6400).epochs == 4
 
 
 @pytest.mark.parametrize(("steps", "decay"), [(10, 0.9), (1000, 0.99), (10_000, 0.999), (10_000_000, 0.9999)])
@@ -66,6 +68,6 @@ def test_impossible_values_are_refused_with_name_and_value(field, value):
 
 def test_no_images_and_unknown_names_are_refused():
     with pytest.raises(TrainingError, match="no training images"):
-        Recipe().plan(0)
+        plan_of(Recipe(), 0)
     with pytest.raises(TrainingError, match=f"choose one of {', '.join(RECIPES)}"):
         recipe("imagenet")

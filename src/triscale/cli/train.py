@@ -143,7 +143,8 @@ def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) ->
 def _recipe(name: str | None, config: Path | None, trained: bool) -> Recipe:
     """The named recipe, the one of an earlier run's config.toml, or the usual one for trained or fresh weights."""
     from triscale.training.config import read_config
-    from triscale.training.recipe import Recipe, recipe
+    from triscale.training.recipe import Recipe
+    from triscale.training.recipes import recipe
 
     if config is None:
         return recipe(name or ("finetune" if trained else "small-data"))

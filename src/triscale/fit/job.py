@@ -34,7 +34,8 @@ from triscale.spec.files import write_network
 from triscale.spec.limits import Budget, Measure, quantity
 from triscale.training.loop import require_splits, train
 from triscale.training.progress import Progress, SilentProgress
-from triscale.training.recipe import Recipe, recipe
+from triscale.training.recipe import Recipe
+from triscale.training.recipes import recipe
 from triscale.training.result import TrainResult
 from triscale.training.run import RunFolder
 

@@ -17,10 +17,12 @@ from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import Evaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
+from triscale.training.objective import Supervised
 from triscale.training.optim import make_optimiser
+from triscale.training.plan import Plan
 from triscale.training.prepare import training_mode
 from triscale.training.progress import Progress
-from triscale.training.recipe import Plan, Recipe
+from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
@@ -54,7 +56,8 @@ class Training:
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
         self.state = TrainState(model, optimiser, average)
-        self.step = Stepper(model, optimiser, recipe, self.plan)
+        objective = Supervised(recipe.label_smoothing)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan)
         self.train_batches = Batches(
             self.dataset.train,
             model.preprocessing,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-def origin_of_nonfinite(model: nn.Module, images: Tensor, forward: Callable[[], Tensor]) -> str:
+def origin_of_nonfinite(model: nn.Module, images: Tensor, forward: Callable[[], object]) -> str:
     """Where in a step that went wrong the first value that is not finite appeared, in words.
 
     It looks at the images, then the weights, then at each layer's output in the order in which they run (the step is
@@ -28,7 +28,7 @@ def origin_of_nonfinite(model: nn.Module, images: Tensor, forward: Callable[[], 
     return "the loss"
 
 
-def _first_bad_output(model: nn.Module, forward: Callable[[], Tensor]) -> str | None:
+def _first_bad_output(model: nn.Module, forward: Callable[[], object]) -> str | None:
     bad: list[str] = []
 
     def hook_for(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:

@@ -10,6 +10,7 @@ from triscale.models.model import Model
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.metrics import MetricsLog
+from triscale.training.plan import plan_of
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
@@ -48,7 +49,7 @@ def train(
 
 
 def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult[M]:
-    plan = recipe.plan(len(dataset.train))
+    plan = plan_of(recipe, len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
     with prepared(model, recipe) as notes, stop_on_signal() as stop:

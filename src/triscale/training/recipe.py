@@ -1,8 +1,7 @@
-"""Recipe: everything about a training that is a choice, as frozen data; and Plan, what it comes to on one data set."""
+"""Recipe: everything about a training that is a choice, as frozen data. What it comes to on one data set is a Plan."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +13,6 @@ from triscale.training.optim import OPTIMISERS, OptimiserName
 
 Norms = Literal["train", "frozen"]
 Precision = Literal["fp32", "bf16"]
-REFERENCE_BATCH = 256
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -100,89 +98,3 @@ class Recipe:
     def from_table(cls, table: Mapping[str, object], where: str = "recipe") -> Recipe:
         """Undo `to_table`. Raises: FileError for an unknown key, TrainingError for a value that cannot be."""
         return from_table(table, cls, where)
-
-    def plan(self, images: int) -> Plan:
-        """What this recipe comes to on so many training images. Raises: TrainingError when there are none."""
-        if images < 1:
-            raise TrainingError("there are no training images; add some, or make the validation share smaller.")
-        batch = min(self.batch_size, images)
-        steps_per_epoch = images // batch
-        epochs = max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
-        total = steps_per_epoch * epochs
-        # Where epochs were added, each is short; the warm-up grows with them.
-        warmup = min(round(self.warmup_epochs * steps_per_epoch * epochs / self.epochs), total // 2)
-        ratio = batch / REFERENCE_BATCH
-        factor = ratio**0.5 if self.optimiser == "adamw" else ratio
-        decay = derived_decay(total) if self.ema_decay is None else self.ema_decay
-        return Plan(
-            batch_size=batch,
-            epochs=epochs,
-            steps_per_epoch=steps_per_epoch,
-            total_steps=total,
-            warmup_steps=warmup,
-            learning_rate=self.learning_rate * factor,
-            ema_decay=decay,
-            notes=tuple(self._notes(images, batch, factor, epochs, total, decay)),
-        )
-
-    def _notes(self, images: int, batch: int, factor: float, epochs: int, total: int, decay: float) -> list[str]:
-        law = "square root of batch" if self.optimiser == "adamw" else "batch"
-        notes = [
-            f"learning rate {self.learning_rate * factor:.3g}: {self.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
-            f"scaled by the {law} to {batch}"
-        ]
-        if batch < self.batch_size:
-            notes.append(f"batch {batch} instead of {self.batch_size}: there are only {images} training images")
-        if decay and self.ema_decay is None:
-            notes.append(f"EMA decay {decay:.5g}: an average over about a tenth of the {total} steps")
-        if epochs > self.epochs:
-            notes.append(
-                f"{epochs} epochs instead of {self.epochs}: {images} images make few steps, {total} are wanted"
-            )
-        return notes
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The numbers of one training: a recipe applied to so many images.
-
-    learning_rate: peak, scaled to the batch. notes: what was derived or scaled, for people.
-    """
-
-    batch_size: int
-    epochs: int
-    steps_per_epoch: int
-    total_steps: int
-    warmup_steps: int
-    learning_rate: float
-    ema_decay: float
-    notes: tuple[str, ...]
-
-
-RECIPES: dict[str, Recipe] = {
-    # From pretrained weights: few epochs, little distortion.
-    "finetune": Recipe(epochs=8, least_steps=300, augmentation=Augmentation(crop_area=(0.5, 1.0))),
-    # From scratch on few or small images: longer, warmer, with more regularisation.
-    "small-data": Recipe(
-        epochs=60,
-        least_steps=2000,
-        learning_rate=4e-3,
-        warmup_epochs=5,
-        weight_decay=0.05,
-        augmentation=Augmentation(crop_area=(0.35, 1.0), randaugment_layers=1, randaugment_magnitude=7),
-    ),
-    # To see that everything works.
-    "quick": Recipe(epochs=2, warmup_epochs=0.5, augmentation=Augmentation(crop_area=(0.5, 1.0))),
-}
-
-
-def recipe(name: str) -> Recipe:
-    """A recipe by its name. Raises: TrainingError listing the names."""
-    if name not in RECIPES:
-        raise TrainingError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[name]
-
-
-def derived_decay(total_steps: int) -> float:
-    """EMA decay that averages over about a tenth of all steps, between 0.9 and 0.9999."""
-    return min(0.9999, max(0.9, 1 - 10 / max(1, total_steps)))

@@ -12,7 +12,8 @@ from triscale.data.loader import Batches
 from triscale.models.files import save
 from triscale.models.model import Model
 from triscale.training.evaluate import Evaluation, evaluate
-from triscale.training.recipe import Plan, Recipe
+from triscale.training.plan import Plan
+from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
 

@@ -19,7 +19,7 @@ class EpochSums:
     """What an epoch has added up so far, so that a resumed epoch reports the same means. Times are of this process."""
 
     loss: float = 0.0
-    right: int = 0
+    right: float = 0.0
     images: int = 0
     seconds: float = 0.0
     waited: float = 0.0

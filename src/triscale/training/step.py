@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from triscale.errors import TrainingError
 from triscale.training.guard import origin_of_nonfinite
-from triscale.training.recipe import Plan, Recipe
+from triscale.training.objective import Objective, hits
+from triscale.training.plan import Plan
+from triscale.training.recipe import Recipe
 from triscale.training.schedule import learning_rate
 
 NAMED_FILES = 4
@@ -23,7 +25,7 @@ class StepResult:
     """What one step found: mean loss over its images, how many it got right, and its learning rate."""
 
     loss: float
-    right: int
+    right: float
     images: int
     learning_rate: float
 
@@ -41,6 +43,7 @@ class Stepper:
     """Does the steps of one training. All that it draws at random is a pure function of (seed, step)."""
 
     model: nn.Module
+    objective: Objective
     optimiser: torch.optim.Optimizer
     recipe: Recipe
     plan: Plan
@@ -51,21 +54,20 @@ class Stepper:
         Raises: NonFiniteError when loss or gradient is not finite; the weights are then those before the step.
         """
         rate = self._set_rate(step)
-        labels = labels.to(images.device)
-        logits = self._forward(step, images)
-        loss = nn.functional.cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        targets = labels.to(images.device)
+        loss, logits = self._forward(step, images, targets)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters])
-        right = (logits.detach().argmax(1) == labels).sum()
-        found, size, hits = torch.stack([loss.detach(), norm, right.to(loss.dtype)]).tolist()  # one wait for the device
+        right = hits(logits, targets).to(loss.dtype)
+        found, size, right = torch.stack([loss.detach(), norm, right]).tolist()  # one wait for the device
         if not (math.isfinite(found) and math.isfinite(size)):
-            raise self._error(step, images, files, rate)
+            raise self._error(step, images, targets, files, rate)
         if self.recipe.clip:
             nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
         self.optimiser.step()
-        return StepResult(found, round(hits), len(labels), rate)
+        return StepResult(found, right, len(labels), rate)
 
     def _set_rate(self, step: int) -> float:
         plan = self.plan
@@ -74,13 +76,14 @@ class Stepper:
             group["lr"] = rate
         return rate
 
-    def _forward(self, step: int, images: Tensor) -> Tensor:
+    def _forward(self, step: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and logits, with the random numbers of this step."""
         seed_device(images.device, step_seed(self.recipe.seed, step))
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            return self.model(images)
+            return self.objective(self.model, images, targets)
 
-    def _error(self, step: int, images: Tensor, files: Sequence[str], rate: float) -> NonFiniteError:
-        origin = origin_of_nonfinite(self.model, images, lambda: self._forward(step, images))
+    def _error(self, step: int, images: Tensor, targets: Tensor, files: Sequence[str], rate: float) -> NonFiniteError:
+        origin = origin_of_nonfinite(self.model, images, lambda: self._forward(step, images, targets))
         epoch, batch = divmod(step, self.plan.steps_per_epoch)
         named = ", ".join(files[:NAMED_FILES])
         more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""

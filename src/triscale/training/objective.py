@@ -1,0 +1,37 @@
+"""What a step makes smaller: a loss of the network's answers and what they should have been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+# of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
+Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """Cross-entropy with the labels.
+
+    label_smoothing: probability mass shared by all classes.
+    Targets: (N,) int64 class numbers, or (N, classes) float probabilities, as mixed images have.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss of a batch, and the logits; computed in float32 whatever the network computes in."""
+        logits = model(images)
+        return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+
+
+@torch.no_grad()
+def hits(logits: Tensor, targets: Tensor) -> Tensor:
+    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered."""
+    answers = logits.argmax(1)
+    if targets.ndim == 1:
+        return (answers == targets).sum().float()
+    return targets.gather(1, answers[:, None]).sum().float()
