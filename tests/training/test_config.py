@@ -7,7 +7,8 @@ import pytest
 from triscale.data.augment import Augmentation
 from triscale.errors import FileError, TrainingError
 from triscale.training.config import differences, read_config, write_config
-from triscale.training.recipe import RECIPES, Recipe
+from triscale.training.recipe import Recipe
+from triscale.training.recipes import RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)
