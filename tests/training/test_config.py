@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from triscale.data.augment import Augmentation
 from triscale.errors import FileError, TrainingError
 from triscale.training.config import differences, read_config, write_config
 from triscale.training.recipe import Recipe
@@ -13,7 +12,9 @@ from triscale.training.recipes import RECIPES
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_survives_a_file(tmp_path, name):
-    recipe = replace(RECIPES[name], freeze=("stem",), ema_decay=0.99, augmentation=Augmentation(flip=0.25))
+    recipe = replace(
+        RECIPES[name], freeze=("stem",), ema_decay=0.99, augmentation=replace(RECIPES[name].augmentation, flip=0.25)
+    )
     write_config(tmp_path / "config.toml", {"recipe": recipe.to_table()})
     assert Recipe.from_table(read_config(tmp_path / "config.toml")["recipe"]) == recipe
 
