@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
+from triscale.data.balance import balanced_order
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.parallel import cores
@@ -60,6 +61,7 @@ class Batches:
         seed: int = 0,
         workers: int | None = None,
         *,
+        class_weights: np.ndarray | None = None,
         shuffle: bool | None = None,
         drop_last: bool | None = None,
         size: Size | None = None,
@@ -70,6 +72,8 @@ class Batches:
 
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
+        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced_order`. None
+            shows each image once an epoch.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
             samples together are less than one batch, they are one batch all the same.
@@ -89,7 +93,7 @@ class Batches:
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
-        self.skip_broken = skip_broken
+        self.skip_broken, self.class_weights = skip_broken, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
@@ -104,6 +108,8 @@ class Batches:
         """The indices of all samples in the order of this epoch, int64."""
         if not self.shuffle:
             return np.arange(len(self.samples))
+        if self.class_weights is not None:
+            return balanced_order(self._labels.tolist(), self.class_weights, self.seed, epoch)
         return np.random.default_rng([self.seed % 2**64, epoch]).permutation(len(self.samples))
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
