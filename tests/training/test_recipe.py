@@ -2,8 +2,10 @@
 
 import pytest
 
+from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.training.plan import derived_decay, plan_of
+from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
 from triscale.training.recipes import RECIPES, recipe
 
@@ -72,6 +74,16 @@ def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
 def test_impossible_values_are_refused_with_name_and_value(field, value):
     with pytest.raises(TrainingError, match=rf"Recipe.{field} must be .*{value}"):
         Recipe(**{field: value})
+
+
+def test_progressive_learning_is_refused_where_it_could_not_work():
+    growing = Progressive(randaugment=(5, 10))
+    layers = Augmentation(randaugment_layers=2)
+    with pytest.raises(TrainingError, match=r"Recipe\.patience must be 0 in progressive learning, got 3"):
+        Recipe(progressive=growing, augmentation=layers, patience=3)
+    with pytest.raises(TrainingError, match=r"randaugment_layers must be above 0 \(2 as published\)"):
+        Recipe(progressive=growing)
+    assert Recipe(progressive=growing, augmentation=layers).progressive is growing
 
 
 def test_no_images_and_unknown_names_are_refused():

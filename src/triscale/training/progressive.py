@@ -64,7 +64,7 @@ class Progressive:
     def value(self, between: Range, stage: int) -> float:
         """A setting in a stage: linear from the first to the last."""
         first, last = between
-        return last if self.stages == 1 else first + (last - first) * stage / (self.stages - 1)
+        return last if stage >= self.stages - 1 else first + (last - first) * stage / (self.stages - 1)
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
