@@ -111,7 +111,7 @@ def test_another_network_takes_the_recipe_as_it_is(name):
 def test_a_published_recipe_on_a_small_set_says_that_it_is_none():
     said = plan_of(recipe("efficientnet-v2"), 4000).notes
     assert said[-1] == (
-        "this recipe was made for 1,281,167 images, where it takes 109,200 steps; with 4,000 images these are 350: "
+        "this recipe was made for 1,281,167 images, where 350 epochs are 109,200 steps; 4,000 images give 350: "
         "do not expect its published accuracy, small-data is for few images"
     )
     assert not any("was made for" in note for note in plan_of(recipe("efficientnet-v2"), 200_000).notes)

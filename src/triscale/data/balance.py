@@ -50,6 +50,16 @@ def class_weights(counts: np.ndarray) -> np.ndarray:
     return weights * counts.sum() / max(1e-300, float((weights * counts).sum()))
 
 
+def balance_note(weights: np.ndarray, classes: Sequence[str]) -> str:
+    """What weights come to, for people."""
+    there = np.flatnonzero(weights)
+    low, high = there[weights[there].argmin()], there[weights[there].argmax()]
+    return (
+        f"an image of {classes[low]!r} counts {weights[low]:.3g} times, the least, "
+        f"one of {classes[high]!r} {weights[high]:.3g} times, the most"
+    )
+
+
 def balanced_order(labels: Sequence[int], weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """As many indices as there are images, each class as often as its weight says; a pure function of (seed, epoch).
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from triscale.data.balance import training_weights
+from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
@@ -78,6 +78,8 @@ class Training:
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
         checkpoint, notes = self.checkpoints.newest()
+        if self.recipe.balance != "none":
+            notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -123,7 +125,7 @@ class Training:
         stage = stage_at(recipe, self.state.epoch, self.plan.epochs, full)
         if stage == self.stage:
             return
-        self.stage = stage
+        begins, self.stage = self.stage is None, stage
         self.train_batches = Batches(
             self.dataset.train,
             preprocessing,
@@ -135,7 +137,7 @@ class Training:
         )
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
-            for note in (*notes, f"epoch {self.state.epoch + 1}: {stage}"):
+            for note in (*(notes if begins else ()), f"epoch {self.state.epoch + 1}: {stage}"):
                 self.progress.say(note)
 
     def _one_step(self, iterator: Iterator[Batch]) -> None:

@@ -79,6 +79,10 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         last = schedule_of(recipe, plan).rate(total - 1)
         every = recipe.decay_epochs * epochs / recipe.epochs
         notes.append(f"times {recipe.decay_rate:g} every {every:.3g} epochs: the last learning rate is {last:.3g}")
+    if plan.warmup_steps < round(recipe.warmup_epochs * plan.steps_per_epoch * epochs / recipe.epochs):
+        notes.append(
+            f"the warm-up ends after {plan.warmup_steps} steps, half of all, before its {recipe.warmup_epochs:g} epochs"
+        )
     if batch < recipe.batch_size:
         notes.append(f"batch {batch} instead of {recipe.batch_size}: there are only {images} training images")
     if plan.ema_decay and recipe.ema_decay is None:
@@ -91,8 +95,9 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
     if images < FAR_FEWER * recipe.reference_images:
         there = recipe.epochs * max(1, recipe.reference_images // recipe.batch_size)
         notes.append(
-            f"this recipe was made for {recipe.reference_images:,} images, where it takes {there:,} steps; with "
-            f"{images:,} images these are {total:,}: do not expect its published accuracy, small-data is for few images"
+            f"this recipe was made for {recipe.reference_images:,} images, where {recipe.epochs} epochs are {there:,} "
+            f"steps; {images:,} images give {total:,}: do not expect its published accuracy, "
+            "small-data is for few images"
         )
     return notes
 
