@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Pair = tuple[int, ...]  # of height and width
@@ -40,7 +39,7 @@ def depthwise_conv2d(input: Tensor, weight: Tensor, stride: Pair, padding: Pair)
     twenty times as much. Here it is taken for at most three columns at a time, on an input that is shifted by padding.
     input: (B, C, H, W). weight: (C, 1, height, width). Returns: (B, C, H', W').
     """
-    return _Depthwise.apply(input, weight, stride, padding)  # ty: ignore[invalid-explicit-return]
+    return _Depthwise.apply(input, weight, stride, padding)
 
 
 class _Depthwise(torch.autograd.Function):
@@ -51,7 +50,6 @@ class _Depthwise(torch.autograd.Function):
         return functional.conv2d(input, weight, None, stride, padding, 1, weight.shape[0])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (gradient,), (input, weight) = gradients, ctx.saved_tensors
         wanted_input, wanted_weight = ctx.needs_input_grad[:2]
@@ -115,9 +113,7 @@ def norm_silu(input: Tensor, norm: nn.BatchNorm2d) -> Tensor:
     """
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-    return _NormSilu.apply(  # ty: ignore[invalid-explicit-return]
-        input, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps
-    )
+    return _NormSilu.apply(input, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps)
 
 
 class _NormSilu(torch.autograd.Function):
@@ -131,13 +127,17 @@ class _NormSilu(torch.autograd.Function):
         return functional.silu(out, inplace=True)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (input, weight, bias, mean, inverse_std) = gradients, ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():  # this pass is to be differentiated too
+            out = functional.silu(functional.batch_norm(input, None, None, weight, bias, True, 0.0, ctx.eps))
+            chosen = [each for each, is_wanted in zip((input, weight, bias), wanted, strict=True) if is_wanted]
+            made = iter(torch.autograd.grad(out, chosen, gradient, create_graph=True))
+            return *(next(made) if is_wanted else None for is_wanted in wanted), None, None, None, None
         factor = weight * inverse_std
         normalised = torch.addcmul((bias - mean * factor)[:, None, None], input, factor[:, None, None])
         torch.ops.aten.silu_backward.grad_input(gradient, normalised, grad_input=normalised)
-        wanted = ctx.needs_input_grad[:3]
         found = torch.ops.aten.native_batch_norm_backward(
             normalised, input, weight, None, None, mean, inverse_std, True, ctx.eps, wanted
         )
@@ -146,7 +146,7 @@ class _NormSilu(torch.autograd.Function):
 
 def pixel_mean(x: Tensor) -> Tensor:
     """`x.mean((2, 3), keepdim=True)`, whose gradient is divided before it is spread over all pixels."""
-    return _PixelMean.apply(x) if _recorded(x) else x.mean((2, 3), keepdim=True)  # ty: ignore[invalid-explicit-return]
+    return _PixelMean.apply(x) if _recorded(x) else x.mean((2, 3), keepdim=True)
 
 
 class _PixelMean(torch.autograd.Function):
