@@ -47,6 +47,8 @@ class Batches:
     What an epoch gives depends on (samples, seed, epoch) alone: not on the number of workers, on what was read before,
     nor on the batch it starts with. So a run that stopped in the middle of an epoch goes on exactly where it was.
 
+    Several processes that train together each ask for their `part` of every batch; the parts together are the batch.
+
     With an augmentation, images are of `preprocessing.train_size` and the order is shuffled; without one, they are what
     `preprocess` gives at `preprocessing.size`, in the samples' order.
     """
@@ -65,6 +67,7 @@ class Batches:
         size: Size | None = None,
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -77,8 +80,12 @@ class Batches:
         skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
-        Raises: DataError where there are no samples, or the batch size is below 1.
+        part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
+            gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
+        Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
         """
+        if not 0 <= part[0] < part[1]:
+            raise DataError(f"part {part[0]} of {part[1]} does not exist; expected a rank from 0 to size - 1.")
         if not samples or batch_size < 1:
             raise DataError(
                 f"batches of {batch_size} from {len(samples)} images cannot be made; both must be at least 1."
@@ -89,7 +96,7 @@ class Batches:
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
-        self.skip_broken = skip_broken
+        self.skip_broken, self.part = skip_broken, part
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
@@ -121,7 +128,7 @@ class Batches:
             while True:
                 for batch in numbers:
                     chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-                    ahead.append(self._begin(pool, chosen, number))
+                    ahead.append(self._begin(pool, _part(chosen, *self.part), number))
                     if len(ahead) > _AHEAD:
                         break
                 if not ahead:
@@ -129,7 +136,7 @@ class Batches:
                 start = time.perf_counter()
                 batch = self._finish(ahead.popleft())
                 self.waited += time.perf_counter() - start
-                if len(batch.labels):
+                if len(batch.labels) or self.part[1] > 1:  # an empty part keeps the ranks in step
                     yield batch
         finally:  # also when the caller stops early or Ctrl-C comes
             pool.shutdown(cancel_futures=True)
@@ -187,6 +194,11 @@ class Batches:
             return self._kept.left > 0  # so small that it cannot have been halved
         kind, (height, width) = image_header(path)
         return kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4
+
+
+def _part(chosen: np.ndarray, rank: int, size: int) -> np.ndarray:
+    """The rank-th of `size` neighbouring parts; in the order of the ranks they are the whole again."""
+    return chosen[len(chosen) * rank // size : len(chosen) * (rank + 1) // size]
 
 
 class _Coming(NamedTuple):
