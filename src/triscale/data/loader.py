@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +20,10 @@ from PIL import Image
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
+from triscale.data.member import ImagePlace
 from triscale.data.parallel import cores
+from triscale.data.shards.ahead import Ahead
+from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.data.transforms import needed_size, normalise, to_values, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
@@ -50,7 +52,8 @@ class Batches:
     Several processes that train together each ask for their `part` of every batch; the parts together are the batch.
 
     With an augmentation, images are of `preprocessing.train_size` and the order is shuffled; without one, they are what
-    `preprocess` gives at `preprocessing.size`, in the samples' order.
+    `preprocess` gives at `preprocessing.size`, in the samples' order. Shards of more than `WINDOW_BYTES` are read a few
+    at a time, see `data.shards.order`.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class Batches:
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
-        self._kept = _Kept(kept_bytes)
+        self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -109,9 +112,11 @@ class Batches:
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of all samples in the order of this epoch, int64."""
-        if not self.shuffle:
-            return np.arange(len(self.samples))
-        return np.random.default_rng([self.seed % 2**64, epoch]).permutation(len(self.samples))
+        return self._reading(epoch).order
+
+    def _reading(self, epoch: int) -> Reading:
+        dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
+        return reading(len(self.samples), self._blocks, dice)
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from `start_batch` on.
@@ -120,24 +125,26 @@ class Batches:
         Raises: ImageError (a DataError) naming an image that cannot be used, unless `skip_broken`.
         """
         self.waited = 0.0
-        order = self.order(number)
+        plan = self._reading(number)
         numbers = iter(range(start_batch, len(self)))
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="triscale-images")
-        ahead: collections.deque[_Coming] = collections.deque()
+        coming: collections.deque[_Coming] = collections.deque()
         try:
-            while True:
-                for batch in numbers:
-                    chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-                    ahead.append(self._begin(pool, _part(chosen, *self.part), number))
-                    if len(ahead) > _AHEAD:
-                        break
-                if not ahead:
-                    return
-                start = time.perf_counter()
-                batch = self._finish(ahead.popleft())
-                self.waited += time.perf_counter() - start
-                if len(batch.labels) or self.part[1] > 1:  # an empty part keeps the ranks in step
-                    yield batch
+            with Ahead(plan) as shards:
+                while True:
+                    for batch in numbers:
+                        shards.reach(batch * self.batch_size)
+                        chosen = plan.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                        coming.append(self._begin(pool, _part(chosen, *self.part), number))
+                        if len(coming) > _AHEAD:
+                            break
+                    if not coming:
+                        return
+                    start = time.perf_counter()
+                    batch = self._finish(coming.popleft())
+                    self.waited += time.perf_counter() - start
+                    if len(batch.labels) or self.part[1] > 1:  # an empty part keeps the ranks in step
+                        yield batch
         finally:  # also when the caller stops early or Ctrl-C comes
             pool.shutdown(cancel_futures=True)
 
@@ -188,7 +195,7 @@ class Batches:
                 self._kept.add(index, image)
         return image
 
-    def _is_always_whole(self, path: Path, image: Image.Image) -> bool:
+    def _is_always_whole(self, path: ImagePlace, image: Image.Image) -> bool:
         """Whether the file is decoded at full size whatever the crop: to halve a JPEG takes four times the target."""
         if self._kept.left <= 0 or min(image.height / self.size[0], image.width / self.size[1]) < 2:
             return self._kept.left > 0  # so small that it cannot have been halved
