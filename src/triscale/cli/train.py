@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def train(
     name: str,
-    data: Path,
+    data: str,
     *,
     out: Path | None = None,
     weights: str | None = None,
@@ -52,7 +52,7 @@ def train(
         a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
         your own code as file.py:factory
     data
-        an image folder or a CSV
+        an image folder, a CSV, or shards (their folder, a pattern such as train-{000..009}.tar, URLs)
     out
         the run's folder; runs/DATA-NAME by default
     weights
@@ -92,6 +92,7 @@ def train(
     import torch
 
     from triscale.data.dataset import read_dataset
+    from triscale.data.find import location
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
@@ -105,7 +106,7 @@ def train(
     torch.manual_seed(seed)
     arguments = {
         **subject.arguments,
-        "data": str(data.resolve()),
+        "data": location(data),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
