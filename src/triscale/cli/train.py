@@ -10,16 +10,19 @@ from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
-from triscale.cli.subject import subject_of
+from triscale.cli.subject import Subject, subject_of
 from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
+    from triscale.data.dataset import Dataset
+    from triscale.training.recipe import Recipe
     from triscale.training.result import TrainResult
+    from triscale.training.run import RunFolder
 
 
 def train(
     name: str,
-    data: Path,
+    data: str,
     *,
     out: Path | None = None,
     weights: str | None = None,
@@ -49,7 +52,7 @@ def train(
         a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
         your own code as file.py:factory
     data
-        an image folder or a CSV
+        an image folder, a CSV, or shards (their folder, a pattern such as train-{000..009}.tar, URLs)
     out
         the run's folder; runs/DATA-NAME by default
     weights
@@ -92,21 +95,19 @@ def train(
 
     from triscale.cli.recipe import read_recipe, with_options
     from triscale.data.dataset import read_dataset
+    from triscale.data.find import location
     from triscale.training.loop import require_splits
-    from triscale.training.loop import train as do
-    from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    progress = choose_progress()
     dataset = read_dataset(data, seed=chosen.seed, skip_broken=skip_broken)
     require_splits(dataset)
     torch.manual_seed(chosen.seed)
     arguments = {
         **subject.arguments,
-        "data": str(data.resolve()),
+        "data": location(data),
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
@@ -114,16 +115,26 @@ def train(
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
         else:
-            model = subject.make(len(dataset.classes), folder, progress.say)
-            for note in dataset.notes:
-                progress.say(note)
-            result = do(model, dataset, chosen, run, progress)
-            run.update(state="done", shipped="model.safetensors")
+            result = _train(subject, dataset, chosen, run)
             if not json:
                 _print_result(result, folder)
         if json:
             print_json(read_json(folder / "metrics.json"))
     return 0
+
+
+def _train(subject: Subject, dataset: Dataset, recipe: Recipe, run: RunFolder) -> TrainResult:
+    """Make the model, train it in a run folder that is held, and mark the run done."""
+    from triscale.training.loop import train
+    from triscale.training.progress import choose_progress
+
+    progress = choose_progress()
+    model = subject.make(len(dataset.classes), run.path, progress.say)
+    for note in dataset.notes:
+        progress.say(note)
+    result = train(model, dataset, recipe, run, progress)
+    run.update(state="done", shipped="model.safetensors")
+    return result
 
 
 def _print_result(result: TrainResult, folder: Path) -> None:
