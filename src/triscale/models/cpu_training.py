@@ -163,9 +163,9 @@ class _PixelMean(torch.autograd.Function):
 def _recorded(x: Tensor) -> bool:
     """Whether a pass over `x` is one of training on a CPU, in float32, run as it is written."""
     return (
-        x.device.type == "cpu"
+        torch.is_grad_enabled()  # first: where layers are only written down, without gradients, `x` has no device
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
-        and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
     )
