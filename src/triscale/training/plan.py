@@ -81,7 +81,7 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         notes.append(f"times {recipe.decay_rate:g} every {every:.3g} epochs: the last learning rate is {last:.3g}")
     if plan.warmup_steps < round(recipe.warmup_epochs * plan.steps_per_epoch * epochs / recipe.epochs):
         notes.append(
-            f"the warm-up ends after {plan.warmup_steps} steps, half of all, before its {recipe.warmup_epochs:g} epochs"
+            f"the warm-up ends at step {plan.warmup_steps} of {total}, before its {recipe.warmup_epochs:g} epochs"
         )
     if batch < recipe.batch_size:
         notes.append(f"batch {batch} instead of {recipe.batch_size}: there are only {images} training images")
