@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 import webdataset
@@ -15,7 +16,7 @@ from triscale.data.dataset import read_dataset
 from triscale.data.images import open_image
 from triscale.data.shards import index
 from triscale.data.shards.pack import pack
-from triscale.errors import DataError
+from triscale.errors import DataError, MissingExtraError
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +268,10 @@ def test_progress_counts_shards(packed):
     seen = []
     read_dataset(packed, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(number, 10) for number in range(1, 11)]
+
+
+def test_without_pyarrow_the_install_command_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"Reading a\.parquet needs pyarrow.*pip install 'triscale\[parquet\]'"):
+        read_dataset(tmp_path / "a.parquet")
