@@ -118,6 +118,13 @@ def test_some_shards_of_a_set_keep_its_classes(packed):
     assert len(all_of(dataset)) < 30
 
 
+def test_the_shards_of_one_split_are_a_set_by_themselves(tmp_path):
+    make_folder(tmp_path / "images", classes=2, splits={"train": 6, "test": 4})
+    pack(tmp_path / "images", tmp_path / "test")
+    alone = read_dataset(tmp_path / "test" / "test-*.tar", val_share=0.0)
+    assert (len(alone.train), len(alone.test), alone.classes) == (8, 0, ("apple", "bridge"))
+
+
 def test_a_folder_of_images_beside_a_tar_stays_a_folder_of_images(tmp_path):
     make_folder(tmp_path, classes=2, per_class=2)
     write_tar(tmp_path / "backup.tar", samples([0, 1]))

@@ -219,6 +219,11 @@ def test_other_arguments_and_other_files_are_refused(images, tmp_path):
         pack(images, tmp_path / "full" / "letter.txt")
     with pytest.raises(DataError, match="shards of 100 bytes are too small"):
         pack(images, tmp_path / "other", 100)
+    with pytest.raises(DataError, match="lies inside of the images"):
+        pack(images, images / "shards")
+    with pytest.raises(DataError, match=r"val_share 1\.5 and test_share 0\.0 must be in"):
+        pack(images, tmp_path / "other", val_share=1.5)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_full_disk_is_one_line_and_what_is_written_stays(images, tmp_path, monkeypatch):

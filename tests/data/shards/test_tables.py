@@ -104,7 +104,7 @@ def test_images_that_were_kept_as_paths_are_found_beside_the_table(tmp_path):
 
 def test_labels_that_are_none_are_named(tmp_path):
     parquet.write_table(table(labels=[0, None, 2] * 3, names=True), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="3 of 9 images cannot be used: .*no label"):
+    with pytest.raises(DataError, match=r"3 of 9 images cannot be used: .*no label"):
         read_dataset(tmp_path / "a.parquet")
 
 

@@ -172,7 +172,8 @@ def _with_manifest(places: list[str], folder: str, found: Manifest | None) -> Pl
     if found is None or not any(place in records for place in places):
         return Places(_named(places, None))
     named = _named(places, None)
-    known = (Source(s.place, s.name, records[s.place].split if s.place in records else s.split) for s in named)
+    splits = [records[each.place].split if each.place in records else each.split for each in named]
+    known = (Source(each.place, each.name, split) for each, split in zip(named, _beside_train(splits), strict=True))
     return Places(tuple(known), found, folder)
 
 
@@ -183,10 +184,13 @@ def _named(places: list[str], root: Path | None) -> tuple[Source, ...]:
     if len(set(shorts)) < len(shorts):
         twice = next(short for short in shorts if shorts.count(short) > 1)
         raise DataError(f"{twice}: is named twice; name each shard once.")
-    splits = [_split_of(place) for place in places]
-    if "train" not in splits:  # then a word is but a name: the shards of one split, in a folder called test
-        splits = [None] * len(places)
+    splits = _beside_train([_split_of(place) for place in places])
     return tuple(Source(*each) for each in zip(places, shorts, splits, strict=True))
+
+
+def _beside_train(splits: list[str | None]) -> list[str | None]:
+    """The splits, where train is among them; else what there is, the shards of one split say, is a set by itself."""
+    return splits if "train" in splits else [None] * len(splits)
 
 
 def _split_of(place: str) -> str | None:
