@@ -48,7 +48,7 @@ def fit_command(
     engine
         the file that ships, and that latency and size are measured on
     recipe
-        finetune, small-data or quick; by default finetune with published weights, else small-data
+        a name from `triscale recipe`; by default finetune with published weights, else small-data
     epochs
         instead of the recipe's
     no_mirror

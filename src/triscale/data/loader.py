@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
+from triscale.data.balance import balanced_order
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.member import ImagePlace
@@ -65,6 +66,7 @@ class Batches:
         seed: int = 0,
         workers: int | None = None,
         *,
+        class_weights: np.ndarray | None = None,
         shuffle: bool | None = None,
         drop_last: bool | None = None,
         size: Size | None = None,
@@ -76,6 +78,8 @@ class Batches:
 
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
+        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced_order`. None
+            shows each image once an epoch.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
             samples together are less than one batch, they are one batch all the same.
@@ -99,7 +103,7 @@ class Batches:
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
-        self.skip_broken, self.part = skip_broken, part
+        self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
@@ -115,6 +119,9 @@ class Batches:
         return self._reading(epoch).order
 
     def _reading(self, epoch: int) -> Reading:
+        if self.shuffle and self.class_weights is not None:  # rare classes may be in any shard
+            order = balanced_order(self._labels.tolist(), self.class_weights, self.seed, epoch)
+            return Reading(order, windows=(() if self._blocks is None else self._blocks.shards,))
         dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
         return reading(len(self.samples), self._blocks, dice)
 

@@ -243,7 +243,7 @@ def _told(word: str, measure: Measure, progress: Progress) -> Measure:
 
 def recipe_of(job: Job, chosen: Candidate) -> Recipe:
     """The recipe, with what the job says differently."""
-    made = recipe(job.recipe or ("finetune" if chosen.weights else "small-data"))
+    made = recipe(job.recipe or ("finetune" if chosen.weights else "small-data"), chosen.network.name)
     augmentation = made.augmentation
     if not job.mirror:
         augmentation = replace(augmentation, flip=0.0, flip_vertical=0.0)
