@@ -25,6 +25,14 @@ def shards(images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def from_folder(images, tmp_path_factory):
+    """The run of a training from the folder."""
+    run = tmp_path_factory.mktemp("from_folder") / "run"
+    train_tiny(images, run)
+    return run
+
+
+@pytest.fixture(scope="module")
 def forks(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -47,18 +55,16 @@ def steps_logged(folder):
     return path.read_bytes().count(b'"event":"step"') if path.exists() else 0
 
 
-def test_shards_teach_what_the_folder_teaches_to_the_last_bit(images, shards, tmp_path):
+def test_shards_teach_what_the_folder_teaches_to_the_last_bit(from_folder, shards, tmp_path):
     """What fits into one window is shuffled like files, so that not even the order differs."""
-    train_tiny(images, tmp_path / "folder")
-    train_tiny(shards, tmp_path / "shards")
-    assert weights(tmp_path / "shards") == weights(tmp_path / "folder")
+    train_tiny(shards, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(from_folder)
 
 
-def test_a_set_of_many_windows_is_learnt_as_well_as_the_folder(images, shards, tmp_path, forks):
-    train_tiny(images, tmp_path / "folder")
-    assert forks.run(f"train_tiny({str(shards)!r}, {str(tmp_path / 'shards')!r})") == (0, "")
-    top1 = [json.loads((tmp_path / name / "metrics.json").read_text())["top1"] for name in ("folder", "shards")]
-    assert weights(tmp_path / "shards") != weights(tmp_path / "folder")  # it was another order
+def test_a_set_of_many_windows_is_learnt_as_well_as_the_folder(from_folder, shards, tmp_path, forks):
+    assert forks.run(f"train_tiny({str(shards)!r}, {str(tmp_path / 'run')!r})") == (0, "")
+    top1 = [json.loads((run / "metrics.json").read_text())["top1"] for run in (from_folder, tmp_path / "run")]
+    assert weights(tmp_path / "run") != weights(from_folder)  # it was another order
     assert abs(top1[0] - top1[1]) <= 0.01
     assert top1[0] > 0.9
 

@@ -104,6 +104,19 @@ def test_less_room_than_the_set_takes_gives_the_same_batches(served, packed, cac
     assert len([path for path in server.asked if path.endswith(".tar")]) > 10
 
 
+def test_the_next_window_is_brought_while_this_one_is_used(served, cache, monkeypatch):
+    monkeypatch.setattr(order, "WINDOW_BYTES", 61_440)  # two shards
+    batches = Batches(read_dataset(served[1]).train, PREPROCESSING, 1, Augmentation())
+    windows = batches._reading(0).windows
+    coming = batches.epoch(0)
+    next(coming)
+    until = time.monotonic() + 10
+    while len(list(cache.glob("*.tar"))) < 4 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert {each.stem for each in cache.glob("*.tar")} == {shard.key for window in windows[:2] for shard in window}
+    coming.close()
+
+
 def test_a_limit_that_is_too_small_costs_time_alone(served, packed, monkeypatch):
     _, address = served
     expected = epoch(packed)
