@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch stands first: left to a resolver, a wide range takes whichever build is newest.
 TORCH := torch==2.13.0
 DEMO_EXTRAS := train,deploy,openvino,demo
-TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,postgres,serve,demo,dev
+TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,parquet,postgres,serve,demo,dev
 # The peers that tests and benchmarks compare with. They pin or pull what would replace our torch, hence --no-deps;
 # what they need at run time (PEERS_NEED) comes from constraints.txt like everything else.
 PEERS := timm torchvision effdet efficientnet-pytorch efficientnet-lite-pytorch
