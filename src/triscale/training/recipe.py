@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.training.config import from_table, to_table
+from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
 from triscale.training.progressive import Progressive
 from triscale.training.schedule import SCHEDULES, ScheduleName
@@ -42,6 +43,7 @@ class Recipe:
     augmentation: what happens to training images. mixup, cutmix: alpha of mixing two of a batch, 0 for none; see
         `Mixing`.
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
+    distillation: learn from a teacher too; None learns from the labels alone.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
@@ -85,6 +87,7 @@ class Recipe:
     mixup: float = 0.0
     cutmix: float = 0.0
     progressive: Progressive | None = None
+    distillation: Distillation | None = None
     balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"
