@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
-from triscale.cli.subject import subject_of
+from triscale.cli.subject import Subject, subject_of
 from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
+    from triscale.training.recipe import Recipe
     from triscale.training.result import TrainResult
 
 
@@ -88,43 +89,43 @@ def train(
     """
     subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
     folder = run_folder(out, data, subject.name)
-    import torch
-
     from triscale.cli.recipe import read_recipe, with_options
-    from triscale.data.dataset import read_dataset
-    from triscale.data.find import location
-    from triscale.training.loop import require_splits
-    from triscale.training.loop import train as do
-    from triscale.training.progress import choose_progress
-    from triscale.training.run import RunFolder
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
+    _train(subject, data, chosen, folder, skip_broken, quiet=json)
+    if json:
+        print_json(read_json(folder / "metrics.json"))
+    return 0
+
+
+def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broken: bool, quiet: bool) -> None:
+    """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller."""
+    import torch
+
+    from triscale.data.dataset import read_dataset
+    from triscale.data.find import location
+    from triscale.training.loop import require_splits, train
+    from triscale.training.progress import choose_progress
+    from triscale.training.run import RunFolder
+
     progress = choose_progress()
-    dataset = read_dataset(data, seed=chosen.seed, skip_broken=skip_broken)
+    dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
     require_splits(dataset)
-    torch.manual_seed(chosen.seed)
-    arguments = {
-        **subject.arguments,
-        "data": location(data),
-        "recipe": chosen.to_table(),
-        "skip_broken": skip_broken,
-    }
-    with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
+    torch.manual_seed(recipe.seed)
+    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
+    with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
-        else:
-            model = subject.make(len(dataset.classes), folder, progress.say)
-            for note in dataset.notes:
-                progress.say(note)
-            result = do(model, dataset, chosen, run, progress)
-            run.update(state="done", shipped="model.safetensors")
-            if not json:
-                _print_result(result, folder)
-        if json:
-            print_json(read_json(folder / "metrics.json"))
-    return 0
+            return
+        model = subject.make(len(dataset.classes), folder, progress.say)
+        for note in dataset.notes:
+            progress.say(note)
+        result = train(model, dataset, recipe, run, progress)
+        run.update(state="done", shipped="model.safetensors")
+        if not quiet:
+            _print_result(result, folder)
 
 
 def _print_result(result: TrainResult, folder: Path) -> None:
