@@ -98,7 +98,8 @@ def read_recipe(name: str | None, config: Path | None, changes: Sequence[str], n
 def with_options(recipe: Recipe, given: Mapping[str, Any], changes: Sequence[str], mirror: bool) -> Recipe:
     """A recipe with what options of their own say: `--epochs` is that many, however few the images are.
 
-    given: by the recipe's names, and `teacher` for that of its distillation; None where an option was not given. mirror: False never mirrors an image.
+    given: by the recipe's names, and `teacher` for that of its distillation; None where an option was not given.
+    mirror: False never mirrors an image.
     Raises: TrainingError where an option and `--set` say the same key.
     """
     options = {name: value for name, value in given.items() if value is not None}
