@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from images import NAMES, make_folder
+from images import NAMES, make_folder, make_image
 from training.tiny import tiny_images, tiny_model, tiny_network, train_tiny
 from triscale.data.dataset import read_dataset
 from triscale.errors import FileError, RunError, TrainingError
@@ -147,17 +147,19 @@ def test_adapters_train_with_the_student_and_are_in_no_saved_model(tmp_path, ima
     assert not torch.equal(kept["adapters.pooled.weight"], objective.adapters["pooled"].weight)
 
 
-def test_a_student_with_a_teacher_beats_one_without(tmp_path):
-    """Twelve images to learn from, and a teacher that learnt from 180 of the same kind."""
-    many = make_folder(tmp_path / "many", classes=3, splits={"train": 60, "val": 20})
-    few = make_folder(tmp_path / "few", classes=3, splits={"train": 4, "val": 40})
-    train_tiny(many, tmp_path / "teacher", epochs=6)
-    common = {"epochs": 20, "batch_size": 4, "mixup": 1.0}
-    alone = train_tiny(few, tmp_path / "alone", **common)
-    taught = Distillation(str(tmp_path / "teacher"), weight=0.9)
-    with_teacher = train_tiny(few, tmp_path / "taught", distillation=taught, **common)
-    assert with_teacher.val.loss < alone.val.loss
-    assert with_teacher.val.top1 >= alone.val.top1
+def test_where_labels_are_wrong_a_student_with_a_teacher_beats_one_without(tmp_path):
+    """7 of 16 labels of each class are wrong; its teacher learnt from 24 right ones. So it is at seeds 1 and 2."""
+    right = make_folder(tmp_path / "right", classes=3, splits={"train": 24, "val": 6})
+    wrong = make_folder(tmp_path / "wrong", classes=3, splits={"train": 16, "val": 30})
+    for label in range(3):
+        for number in range(7):
+            image = make_image((label + 1) % 3, 100 + number)
+            image.save(wrong / "train" / NAMES[label] / f"{number:03d}.png")
+    train_tiny(right, tmp_path / "teacher")
+    alone = train_tiny(wrong, tmp_path / "alone")
+    taught = train_tiny(wrong, tmp_path / "taught", distillation=Distillation(str(tmp_path / "teacher"), weight=0.9))
+    assert taught.val.loss < alone.val.loss / 2
+    assert taught.val.top1 >= alone.val.top1
 
 
 def test_another_teacher_in_the_same_place_is_refused(tmp_path, images):

@@ -98,8 +98,8 @@ def train(
     from triscale.cli.recipe import read_recipe, with_options
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
-    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"freeze": freeze or None, "teacher": teacher}
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": batch_size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
     _train(subject, data, chosen, folder, skip_broken, quiet=json)
     if json:
