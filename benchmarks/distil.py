@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from grow import BATCH, LITE0, PER_CLASS, SIDE, Task, _made, _pretrained, _recipe, crops, digits, train_for
+import grow
 from triscale.data.loader import Batches
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
@@ -32,43 +32,43 @@ from triscale.training.distillation import Distillation, Distilled
 from triscale.training.evaluate import evaluate
 from triscale.training.objective import Supervised
 
-SMALL = replace(scale(LITE0, depth=0.6, width=0.6), resolution=(SIDE, SIDE))
+SMALL = replace(scale(grow.LITE0, depth=0.6, width=0.6), resolution=(grow.SIDE, grow.SIDE))
 
 
-def judged(model: ConvNet, task: Task) -> float:
+def judged(model: ConvNet, task: grow.Task) -> float:
     """Accuracy on the held-out images."""
-    return evaluate(model, Batches(task.held_out, model.preprocessing, BATCH).epoch(0), task.classes).top1
+    return evaluate(model, Batches(task.held_out, model.preprocessing, grow.BATCH).epoch(0), task.classes).top1
 
 
-def fresh(task: Task, seed: int) -> ConvNet:
+def fresh(task: grow.Task, seed: int) -> ConvNet:
     """The small network, read as Lite0 is."""
     torch.manual_seed(seed)
     return create_model(SMALL, num_classes=len(task.classes))
 
 
-def alone(task: Task, seed: int, seconds: float) -> tuple[float, int]:
+def alone(task: grow.Task, seed: int, seconds: float) -> tuple[float, int]:
     """(accuracy, steps) without a teacher."""
     model = fresh(task, seed)
-    steps = train_for(model, replace(_recipe("small-data"), seed=seed), task.drawn(seed), seconds)
+    steps = grow.train_for(model, replace(grow.recipe_for("small-data"), seed=seed), task.drawn(seed), seconds)
     return judged(model, task), steps
 
 
-def teacher(task: Task, seed: int, seconds: float, path: Path) -> float:
+def teacher(task: grow.Task, seed: int, seconds: float, path: Path) -> float:
     """Fine-tune Lite0 for so long, write it, and return its accuracy."""
     torch.manual_seed(seed)
-    model = _pretrained(LITE0, len(task.classes))
-    train_for(model, replace(_recipe("finetune"), seed=seed), task.drawn(seed), seconds)
+    model = grow.pretrained(grow.LITE0, len(task.classes))
+    grow.train_for(model, replace(grow.recipe_for("finetune"), seed=seed), task.drawn(seed), seconds)
     model.card = replace(model.card, classes=task.classes)
     save(model.eval(), path)
     return judged(model, task)
 
 
-def taught(task: Task, seed: int, seconds: float, path: Path, weight: float) -> tuple[float, int]:
+def taught(task: grow.Task, seed: int, seconds: float, path: Path, weight: float) -> tuple[float, int]:
     """(accuracy, steps) with the teacher in a file."""
-    model, given = fresh(task, seed), replace(_recipe("small-data"), seed=seed)
+    model, given = fresh(task, seed), replace(grow.recipe_for("small-data"), seed=seed)
     labels = Supervised(given.label_smoothing)
     objective = Distilled(labels, model, Distillation(str(path), weight=weight), task.classes, seed)
-    steps = train_for(model, given, task.drawn(seed), seconds, objective=objective)
+    steps = grow.train_for(model, given, task.drawn(seed), seconds, objective=objective)
     return judged(model, task), steps
 
 
@@ -84,8 +84,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     results: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        makers = {"mnist": digits, "crops": crops}
-        tasks = {name: makers[name](_made(Path(folder) / name)) for name in given.sets}
+        makers = {"mnist": grow.digits, "crops": grow.crops}
+        tasks = {name: makers[name](grow.made(Path(folder) / name)) for name in given.sets}
         for seed, (name, task) in itertools.product(range(given.seeds), tasks.items()):
             path = Path(folder) / f"{name}-{seed}.safetensors"
             found = {"alone": alone(task, seed, given.seconds)}
@@ -96,7 +96,7 @@ def main() -> None:
             for way, (top1, steps) in found.items():
                 results.setdefault((way, name), []).append(top1)
                 print(f"  seed {seed}  {name:6} {way:18} {top1:6.1%}  {steps or ''}", flush=True)
-    print(f"\nPyTorch {torch.__version__}, {given.threads} threads, {given.seconds:g} s, {PER_CLASS} images a class\n")
+    print(f"\nPyTorch {torch.__version__}, {given.threads} threads, {given.seconds:g} s, {grow.SIDE} px\n")
     for (way, name), rates in results.items():
         print(f"{name:6} {way:18} {statistics.mean(rates):6.1%}  {min(rates):.1%}-{max(rates):.1%}")
 

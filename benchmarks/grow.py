@@ -146,15 +146,15 @@ def _piece(pixels: np.ndarray, held_out: bool, dice: np.random.Generator) -> np.
 def starts(shapes: list[str]) -> Iterator[Start]:
     """Every way to begin, the ungrown baseline first."""
     tuned, fresh = recipe_for("finetune"), recipe_for("small-data")
-    yield Start("Lite0, trained on", lambda classes: _pretrained(LITE0, classes), tuned)
+    yield Start("Lite0, trained on", lambda classes: pretrained(LITE0, classes), tuned)
     for shape in shapes:
         target = replace(SHAPES[shape], resolution=(SIDE, SIDE))
 
         def grown(classes: int, target: Network = target) -> ConvNet:
-            return grow(_pretrained(LITE0, classes), replace(target, classes=classes))
+            return grow(pretrained(LITE0, classes), replace(target, classes=classes))
 
         def overlap(classes: int, target: Network = target) -> ConvNet:
-            return with_overlap(_pretrained(LITE0, classes), replace(target, classes=classes))
+            return with_overlap(pretrained(LITE0, classes), replace(target, classes=classes))
 
         def nothing(classes: int, target: Network = target) -> ConvNet:
             return create_model(target, num_classes=classes)
@@ -163,10 +163,11 @@ def starts(shapes: list[str]) -> Iterator[Start]:
         yield Start(f"{shape}, fresh", nothing, fresh)
         yield Start(f"{shape}, only the overlap copied", overlap, tuned)
         if shape == "lite1":
-            yield Start("lite1, its published weights", lambda classes: _pretrained(SHAPES["lite1"], classes), tuned)
+            yield Start("lite1, its published weights", lambda classes: pretrained(SHAPES["lite1"], classes), tuned)
 
 
-def _pretrained(net: Network, classes: int) -> ConvNet:
+def pretrained(net: Network, classes: int) -> ConvNet:
+    """Published weights at SIDE pixels under a fresh classifier."""
     return create_model(replace(net, resolution=(SIDE, SIDE), classes=classes), "pretrained")
 
 
@@ -291,7 +292,7 @@ def main() -> None:
     results: dict[tuple[str, str], list[tuple[float, int]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         makers = {"mnist": digits, "crops": crops}
-        tasks = {name: makers[name](_made(Path(folder) / name)) for name in given.sets}
+        tasks = {name: makers[name](made(Path(folder) / name)) for name in given.sets}
         for name, task in tasks.items():
             print(f"{name}: {len(task.classes)} classes, {PER_CLASS} images of each, {len(task.held_out)} held out")
         for seed, name, start in itertools.product(range(given.seeds), given.sets, list(starts(given.shapes))):
@@ -303,7 +304,8 @@ def main() -> None:
     print(table(results, given.sets, given.seeds))
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """The folder, which is now there."""
     folder.mkdir()
     return folder
 
