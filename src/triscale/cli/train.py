@@ -36,6 +36,8 @@ def train(
     width: float | None = None,
     to: str | None = None,
     no_mirror: bool = False,
+    freeze: tuple[str, ...] = (),
+    teacher: str | None = None,
     seed: int | None = None,
     skip_broken: bool = False,
     json: Annotated[bool, Parameter(name="--json")] = False,
@@ -80,6 +82,10 @@ def train(
         a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
+    freeze
+        a part that does not learn, such as stem or stages.0; as often as needed
+    teacher
+        a trained model to learn from as well: a run's folder, a model file, or a name with pretrained weights
     seed
         of the split, the order of images, augmentation and fresh weights; the recipe's by default
     skip_broken
@@ -92,7 +98,8 @@ def train(
     from triscale.cli.recipe import read_recipe, with_options
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
-    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": batch_size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
     _train(subject, data, chosen, folder, skip_broken, quiet=json)
     if json:
@@ -106,6 +113,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
 
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
+    from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
@@ -115,6 +123,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
+    asked |= teacher_arguments(recipe.distillation)
     with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)

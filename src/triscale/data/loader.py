@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
@@ -126,7 +126,7 @@ class Batches:
             return plan
         return replace(plan, order=balanced(plan.order, plan.starts, self._labels.numpy(), self.class_weights, dice))
 
-    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start_batch: int = 0) -> Generator[Batch]:
         """The batches of one epoch, from `start_batch` on.
 
         `waited` is then the seconds that the caller spent waiting for them, and `skipped` the indices left out so far.

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from triscale.data.dataset import Dataset
+from triscale.models.model import Model
+from triscale.training.distillation import Distilled
+from triscale.training.recipe import Recipe
+
 # of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
 Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -37,6 +42,20 @@ class Supervised:
         weights = self.class_weights.to(logits.device)
         own = weights[targets] if targets.ndim == 1 else targets @ weights
         return (losses * own).mean(), logits
+
+
+def objective_of(
+    recipe: Recipe, dataset: Dataset, model: Model, class_weights: Tensor | None
+) -> Supervised | Distilled:
+    """What a recipe makes smaller on a data set: the one place where it is chosen.
+
+    model: that trains. class_weights: as of `Supervised`.
+    Raises: what `Distilled` raises, where the recipe has a teacher.
+    """
+    labels = Supervised(recipe.label_smoothing, class_weights)
+    if recipe.distillation is None:
+        return labels
+    return Distilled(labels, model, recipe.distillation, dataset.classes, recipe.seed)
 
 
 @torch.no_grad()
