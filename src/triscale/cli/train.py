@@ -127,7 +127,7 @@ def train(
 
 def _print_result(result: TrainResult, folder: Path) -> None:
     shown, split = result.evaluation, "test" if result.test is not None else "validation"
-    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+    print(f"{shown.said()} of {shown.count} {split} images; {folder / 'model.safetensors'}")
 
 
 def _changed(recipe: Recipe, given: Mapping[str, float | None], mirror: bool) -> Recipe:

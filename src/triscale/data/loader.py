@@ -22,6 +22,7 @@ from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.parallel import cores
+from triscale.data.several import multi_hot
 from triscale.data.transforms import needed_size, normalise, to_values, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
@@ -34,7 +35,10 @@ _KEPT_BYTES = 256 * 1024**2
 
 
 class Batch(NamedTuple):
-    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64."""
+    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64.
+
+    With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -65,6 +69,7 @@ class Batches:
         size: Size | None = None,
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
+        target_width: int = 0,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -77,6 +82,7 @@ class Batches:
         skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
+        target_width: of the set (`Dataset.target_width`): the classes, where an image may have several.
         Raises: DataError where there are no samples, or the batch size is below 1.
         """
         if not samples or batch_size < 1:
@@ -92,7 +98,11 @@ class Batches:
         self.skip_broken = skip_broken
         self.skipped: set[int] = set()
         self.waited = 0.0
-        self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
+        self._labels = (
+            torch.from_numpy(multi_hot(samples, target_width))
+            if target_width
+            else torch.tensor([each.label for each in samples], dtype=torch.int64)
+        )
         self._kept = _Kept(kept_bytes)
 
     def __len__(self) -> int:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from triscale.data.dataset import Dataset
+from triscale.training.recipe import Recipe
+
 # of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
 Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -28,9 +31,35 @@ class Supervised:
         return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
 
 
+@dataclass(frozen=True, slots=True)
+class SeveralLabels:
+    """Binary cross-entropy of each class by itself, where an image may have several labels or none.
+
+    label_smoothing: a label's 1 becomes 1 - smoothing / 2, its absence smoothing / 2.
+    Targets: (N, classes) float, 1 where an image has the class; between 0 and 1 of mixed images.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss over a batch and its classes, and the logits; computed in float32."""
+        logits = model(images)
+        smooth = targets.float() * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth), logits
+
+
+def objective_of(recipe: Recipe, dataset: Dataset) -> Objective:
+    """What a recipe makes smaller on a data set: the one place where it is chosen."""
+    kind = SeveralLabels if dataset.several else Supervised
+    return kind(recipe.label_smoothing)
+
+
 @torch.no_grad()
 def hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered."""
+    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered.
+
+    With several labels an image: whether the best answer is one of them.
+    """
     answers = logits.argmax(1)
     if targets.ndim == 1:
         return (answers == targets).sum().float()

@@ -1,0 +1,49 @@
+"""Images with several labels: how they are split, and what a network's answers are held against."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from triscale.data.listing import LABEL_SEPARATOR, Entry, Listing
+from triscale.errors import DataError
+
+if TYPE_CHECKING:
+    from triscale.data.dataset import Sample
+
+
+def rarest_labels(entries: Sequence[Entry]) -> dict[str, str]:
+    """Under which one label an image with these labels is split: the rarest of them, so that it is in every split.
+
+    Returns: the joined labels of an image -> one of them; no label for none.
+    """
+    counts = collections.Counter(label for each in entries for label in each.label.split(LABEL_SEPARATOR))
+    return {
+        joined: min(joined.split(LABEL_SEPARATOR), key=lambda label: (counts[label], label))
+        for joined in {each.label for each in entries}
+    }
+
+
+def require_trained(listing: Listing, split: Mapping[str, str]) -> None:
+    """Refuse a split that leaves nothing to learn a class from.
+
+    split: of each image, by its name. Raises: DataError naming the classes.
+    """
+    trained = (each for each in listing.entries if split.get(each.name) == "train")
+    lost = sorted(set(listing.classes) - {label for each in trained for label in listing.labels_of(each)})
+    if lost:
+        raise DataError(
+            f"{listing.root}: all images of {', '.join(lost[:5])} fell into val or test; add images of it, "
+            f"or say in a column `split` which are for training."
+        )
+
+
+def multi_hot(samples: Sequence[Sample], width: int) -> np.ndarray:
+    """(N, width) float32: 1 where an image has the class, else 0."""
+    targets = np.zeros((len(samples), width), np.float32)
+    for row, sample in enumerate(samples):
+        targets[row, list(sample.labels)] = 1
+    return targets
