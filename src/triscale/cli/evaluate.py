@@ -23,7 +23,7 @@ CORRUPTED_IMAGES = 500
 
 def evaluate_command(
     model: str,
-    data: Path,
+    data: str,
     *,
     split: Literal["auto", "test", "val", "train", "all"] = "auto",
     corruptions: bool = False,
@@ -49,7 +49,7 @@ def evaluate_command(
     model
         a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     data
-        an image folder or a CSV
+        an image folder, a CSV, or shards
     split
         auto takes test where there is one, else val
     corruptions
@@ -189,7 +189,7 @@ def _rate(value: float | None) -> str:
 def _write_report(
     path: Path,
     predictor: Predictor,
-    data: Path,
+    data: str,
     split: str,
     found: AnyEvaluation,
     calibration: Calibration | None,
@@ -204,4 +204,4 @@ def _write_report(
     rows = tuple((each["kind"], each["severity"], each["score"]) for each in under["found"]) if under else ()
     corrupted = CorruptionSummary(under["images"], under["clean"], rows) if under else None
     summary = evaluation_summary(asked.names, found, split, calibration, corrupted)
-    write_evaluation(summary, asked.names, Path(predictor.source).name, predictor.source, str(data), path)
+    write_evaluation(summary, asked.names, Path(predictor.source).name, predictor.source, data, path)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from triscale.data.images import is_image_name
+from triscale.data.member import ImagePlace
 from triscale.data.nearby import nearby
 from triscale.data.transforms import load as load_image
 from triscale.deployment.engine import load_engine
@@ -79,7 +80,7 @@ class Predictor:
         """(N, outputs) float32 of preprocessed images, (C, H, W) each."""
         return self.run(np.stack(images))
 
-    def probabilities(self, paths: Sequence[Path]) -> np.ndarray:
+    def probabilities(self, paths: Sequence[ImagePlace]) -> np.ndarray:
         """(N, classes) float32 of image files. Raises: DataError for a file that cannot be read."""
         return self._chances(self.logits([load_image(path, self.preprocessing).numpy() for path in paths]))
 

@@ -23,11 +23,11 @@ _convolution_backward = torch.ops.aten.convolution_backward.default
 def splits_kernel(input: Tensor, weight: Tensor) -> bool:
     """Whether `depthwise_conv2d` is worth it: a wide depthwise kernel whose gradient is wanted on an x86 CPU."""
     return (
-        weight.shape[1] == 1
+        _recorded(input)
+        and weight.shape[1] == 1
         and weight.shape[3] > WIDEST
         and weight.shape[0] == input.shape[1]
         and weight.requires_grad
-        and _recorded(input)
         and _has_onednn()
     )
 
@@ -92,7 +92,8 @@ def _weight_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pa
 def recomputes(input: Tensor, norm: nn.Module, act: nn.Module | None) -> bool:
     """Whether `norm_silu` can stand in for these two modules: nobody watches them, and BatchNorm sees its batch."""
     return (
-        type(act) is nn.SiLU
+        _recorded(input)
+        and type(act) is nn.SiLU
         and type(norm) is nn.BatchNorm2d
         and norm.training
         and norm.weight is not None
@@ -101,7 +102,6 @@ def recomputes(input: Tensor, norm: nn.Module, act: nn.Module | None) -> bool:
         and not (norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks)
         and not (act._forward_hooks or act._forward_pre_hooks or act._backward_hooks)
         and input.shape[0] * input.shape[2] * input.shape[3] > 1
-        and _recorded(input)
     )
 
 
@@ -161,9 +161,10 @@ class _PixelMean(torch.autograd.Function):
 
 
 def _recorded(x: Tensor) -> bool:
-    """Whether a pass over `x` is one of training on a CPU, in float32, run as it is written."""
+    """Whether a pass over `x` is one of training on a CPU, in float32, run as it is written and not traced."""
     return (
-        x.device.type == "cpu"
+        type(x) is Tensor
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()

@@ -8,6 +8,9 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
@@ -24,6 +27,7 @@ from triscale.training.prepare import training_mode
 from triscale.training.progress import Progress
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
+from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
 
@@ -43,6 +47,8 @@ class Training:
     stop: StopRequest
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
+    class_weights: np.ndarray = field(init=False)
+    stage: Stage | None = field(init=False, default=None)
     train_batches: Batches = field(init=False)
     val_batches: Batches = field(init=False)
     log: MetricsLog = field(init=False)
@@ -52,20 +58,18 @@ class Training:
     def __post_init__(self) -> None:
         recipe, model = self.recipe, self.model
         optimiser = make_optimiser(
-            model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, recipe.weight_decay
+            model,
+            recipe.optimiser,
+            self.plan.learning_rate,
+            recipe.momentum,
+            recipe.weight_decay,
+            recipe.decay_biases,
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
         self.state = TrainState(model, optimiser, average)
-        objective = objective_of(recipe, self.dataset)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan)
-        self.train_batches = Batches(
-            self.dataset.train,
-            model.preprocessing,
-            self.plan.batch_size,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-            target_width=self.dataset.target_width,
-        )
+        self.class_weights = training_weights(self.dataset)
+        objective = objective_of(recipe, self.dataset, self.class_weights)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
         self.val_batches = Batches(
             self.dataset.val, model.preprocessing, self.plan.batch_size, target_width=self.dataset.target_width
         )
@@ -74,6 +78,8 @@ class Training:
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
         checkpoint, notes = self.checkpoints.newest()
+        if self.recipe.balance != "none":
+            notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -104,12 +110,36 @@ class Training:
         state = self.state
         if state.batch == self.plan.steps_per_epoch:
             return
+        self._enter_stage()
         training_mode(self.model, self.recipe)
         batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
         with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
                 self._one_step(batches)
                 self._save_if_due()
+
+    def _enter_stage(self) -> None:
+        """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
+        recipe, preprocessing = self.recipe, self.model.preprocessing
+        full = preprocessing.train_size or preprocessing.size
+        stage = stage_at(recipe, self.state.epoch, self.plan.epochs, full)
+        if stage == self.stage:
+            return
+        begins, self.stage = self.stage is None, stage
+        self.train_batches = Batches(
+            self.dataset.train,
+            preprocessing,
+            self.plan.batch_size,
+            augmentation=stage.augmentation,
+            seed=recipe.seed,
+            class_weights=self.class_weights if recipe.balance == "sampling" else None,
+            size=stage.size,
+            target_width=self.dataset.target_width,
+        )
+        notes = self.model.regularise(stage.dropout, None)
+        if stage.of > 1:
+            for note in (*(notes if begins else ()), f"epoch {self.state.epoch + 1}: {stage}"):
+                self.progress.say(note)
 
     def _one_step(self, iterator: Iterator[Batch]) -> None:
         state, began = self.state, time.perf_counter()

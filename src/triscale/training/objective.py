@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from triscale.data.dataset import Dataset
+from triscale.errors import TrainingError
 from triscale.training.recipe import Recipe
 
 # of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
@@ -20,15 +22,26 @@ class Supervised:
     """Cross-entropy with the labels.
 
     label_smoothing: probability mass shared by all classes.
+    class_weights: what an image of each class weighs in the mean over a batch, (classes,), about 1; None weighs all
+        alike. A mixed image weighs as its classes do.
     Targets: (N,) int64 class numbers, or (N, classes) float probabilities, as mixed images have.
     """
 
     label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and the logits; computed in float32 whatever the network computes in."""
         logits = model(images)
-        return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+        if self.class_weights is None:
+            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+        # PyTorch's own weights would divide by the sum of the weights in the batch, and weigh the smoothing too.
+        losses = nn.functional.cross_entropy(
+            logits.float(), targets, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        weights = self.class_weights.to(logits.device)
+        own = weights[targets] if targets.ndim == 1 else targets @ weights
+        return (losses * own).mean(), logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +61,21 @@ class SeveralLabels:
         return nn.functional.binary_cross_entropy_with_logits(logits.float(), smooth), logits
 
 
-def objective_of(recipe: Recipe, dataset: Dataset) -> Objective:
-    """What a recipe makes smaller on a data set: the one place where it is chosen."""
-    kind = SeveralLabels if dataset.several else Supervised
-    return kind(recipe.label_smoothing)
+def objective_of(recipe: Recipe, dataset: Dataset, class_weights: np.ndarray) -> Objective:
+    """What a recipe makes smaller on a data set: the one place where it is chosen.
+
+    class_weights: (classes,), what an image of each class weighs where the recipe balances so.
+    Raises: TrainingError where the recipe balances classes and images have several.
+    """
+    if not dataset.several:
+        weights = torch.from_numpy(class_weights).float() if recipe.balance == "weights" else None
+        return Supervised(recipe.label_smoothing, weights)
+    if recipe.balance != "none":
+        raise TrainingError(
+            f"Recipe.balance {recipe.balance!r} is for one label an image, and {dataset.root} has several; "
+            f'set balance = "none".'
+        )
+    return SeveralLabels(recipe.label_smoothing)
 
 
 @torch.no_grad()

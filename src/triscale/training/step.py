@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from triscale.errors import TrainingError
 from triscale.training.guard import origin_of_nonfinite
 from triscale.training.objective import Objective, hits
-from triscale.training.plan import Plan
+from triscale.training.plan import Plan, schedule_of
 from triscale.training.recipe import Recipe
-from triscale.training.schedule import learning_rate
+from triscale.training.stage import mixing_at
 
 NAMED_FILES = 4
 
@@ -40,13 +40,17 @@ class NonFiniteError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Stepper:
-    """Does the steps of one training. All that it draws at random is a pure function of (seed, step)."""
+    """Does the steps of one training. All that it draws at random is a pure function of (seed, step).
+
+    classes: of the data, for the targets of mixed images.
+    """
 
     model: nn.Module
     objective: Objective
     optimiser: torch.optim.Optimizer
     recipe: Recipe
     plan: Plan
+    classes: int = 0
 
     def __call__(self, step: int, images: Tensor, labels: Tensor, files: Sequence[str]) -> StepResult:
         """Step number `step` (from 0) on a batch that is on the model's device; `files` name its images.
@@ -54,7 +58,8 @@ class Stepper:
         Raises: NonFiniteError when loss or gradient is not finite; the weights are then those before the step.
         """
         rate = self._set_rate(step)
-        targets = labels.to(images.device)
+        mixing = mixing_at(self.recipe, step // self.plan.steps_per_epoch, self.plan.epochs)
+        images, targets = mixing(images, labels.to(images.device), self.classes, self.recipe.seed, step)
         loss, logits = self._forward(step, images, targets)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -70,8 +75,7 @@ class Stepper:
         return StepResult(found, right, len(labels), rate)
 
     def _set_rate(self, step: int) -> float:
-        plan = self.plan
-        rate = learning_rate(step, plan.learning_rate, plan.warmup_steps, plan.total_steps, self.recipe.final_rate)
+        rate = schedule_of(self.recipe, self.plan).rate(step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return rate
