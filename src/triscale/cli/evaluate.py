@@ -124,6 +124,8 @@ def _document(split: str, found: AnyEvaluation, calibration: Calibration | None,
     """Everything that was found, as plain values. Classes of the model that the data does not have are left out."""
     from dataclasses import asdict
 
+    import numpy as np
+
     from triscale.deployment.judge import calibration_error
     from triscale.training.evaluate import Evaluation
 
@@ -132,7 +134,9 @@ def _document(split: str, found: AnyEvaluation, calibration: Calibration | None,
     document |= calibration.metrics() if calibration is not None else {}
     document["classes"] = [asdict(each) for each in found.classes if each.name in set(dataset.classes)]
     if isinstance(found, Evaluation):
-        document["confusion"] = found.confusion.tolist()
+        there = found.occurring()
+        counts = found.confusion[np.ix_(there, there)].tolist()
+        document["confusion"] = {"classes": [found.classes[i].name for i in there], "counts": counts}
     return document
 
 
@@ -199,9 +203,13 @@ def _write_report(
     from triscale.report.evaluated import evaluation_summary
     from triscale.report.evaluation_page import write_evaluation
     from triscale.report.model import CorruptionSummary
+    from triscale.training.evaluate import Evaluation
 
     under = corruptions.get("corruptions")
     rows = tuple((each["kind"], each["severity"], each["score"]) for each in under["found"]) if under else ()
     corrupted = CorruptionSummary(under["images"], under["clean"], rows) if under else None
-    summary = evaluation_summary(asked.names, found, split, calibration, corrupted)
-    write_evaluation(summary, asked.names, Path(predictor.source).name, predictor.source, data, path)
+    there = found.occurring() if isinstance(found, Evaluation) else list(range(len(asked.names)))
+    summary = evaluation_summary(asked.names, found, split, calibration, corrupted, there)
+    write_evaluation(
+        summary, [asked.names[i] for i in there], Path(predictor.source).name, predictor.source, data, path
+    )

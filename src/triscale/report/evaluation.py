@@ -25,6 +25,10 @@ HOW = {
     "cross-fitted": "There is no test split: each half of the validation images was scaled by the other half's.",
     "not held out": "The temperature may have been fitted on these very images: expect more error on new ones.",
 }
+BOUND = (
+    "The temperature is at an end of the range that is searched: the validation images do not tell it, as when every "
+    "answer on them is right. The model file carries none."
+)
 OWN = (
     "The corruptions follow the idea of Hendrycks & Dietterich 2019 and are triscale's own, at the size that the "
     "network reads: they compare networks with each other, not with published figures on ImageNet-C."
@@ -125,6 +129,10 @@ def _classes(found: EvaluationSummary, names: Sequence[str]) -> Html:
 def _calibration(found: Calibration) -> Html:
     """Whether it is as sure as it is right, before and after one temperature."""
     change = "less sure" if found.temperature > 1 else "surer"
+    scaling = (
+        f"A temperature of {found.temperature:.3g} makes it {change}; which class comes first stays the same. "
+        f"{HOW.get(found.how, '')} triscale predict applies it with --calibrated."
+    )
     rows = [
         ("as it answers", percent(found.ece), f"{found.loss:.3f}"),
         (f"logits divided by {found.temperature:.3g}", percent(found.ece_scaled), f"{found.loss_scaled:.3f}"),
@@ -133,12 +141,13 @@ def _calibration(found: Calibration) -> Html:
         [
             element("h3", "Is it as sure as it is right?"),
             drawn(lambda: accuracy.reliability_diagram(found)),
-            table(("", "calibration error", "loss"), rows, styles=("name", "number", "number")),
             paragraph(
-                f"A temperature of {found.temperature:.3g} makes it {change}; which class comes first stays the same. "
-                f"{HOW.get(found.how, '')} triscale predict applies it with --calibrated.",
+                "Each bar is the share of answers that is right; the mark beside it is their mean confidence. The "
+                "distance between the two, weighted by how many answers there are, is the calibration error.",
                 "note",
             ),
+            table(("", "calibration error", "loss"), rows, styles=("name", "number", "number")),
+            paragraph(BOUND if found.at_bound else scaling, "note"),
         ]
     )
 

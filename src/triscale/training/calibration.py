@@ -53,6 +53,11 @@ class Calibration:
     bins: tuple[Bin, ...]
     bins_scaled: tuple[Bin, ...]
 
+    @property
+    def at_bound(self) -> bool:
+        """Whether the images did not tell the temperature, as when every answer on them is right."""
+        return self.temperature in (COLDEST, HOTTEST)
+
     def metrics(self) -> dict[str, float | str]:
         """The figures as `metrics.json` holds them; `loss` is there already."""
         return {

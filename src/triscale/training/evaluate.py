@@ -66,6 +66,10 @@ class Evaluation:
         """The figure that people ask for first."""
         return f"{self.top1:.2%}"
 
+    def occurring(self) -> list[int]:
+        """The classes that an image has, or was given: a network may know many more than a set of images shows."""
+        return np.flatnonzero(self.confusion.sum(0) + self.confusion.sum(1)).tolist()
+
     def ranked(self) -> np.ndarray:
         """Rows from the image whose own class got the lowest probability to the surest."""
         own = self.probabilities[np.arange(self.count), self.labels]
