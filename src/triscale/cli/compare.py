@@ -85,7 +85,8 @@ def _read(folders: Sequence[Path]) -> tuple[list[ComparedRun], list[dict[str, An
         rows.append({"run": str(folder), "state": record.state, "data": record.data, **metrics})
         rows[-1]["curve"] = [asdict(each) for each in curve]
         found.append(ComparedRun(str(folder), record.state, "", metrics, curve))
-    order = sorted(range(len(rows)), key=lambda i: -(found[i].score if found[i].score is not None else -1.0))
+    scores = [-1.0 if run.score is None else run.score for run in found]
+    order = sorted(range(len(rows)), key=lambda i: -scores[i])
     for i in order:
         kind = (rows[i]["data"], rows[i].get("split", ""), found[i].score_name)
         run = found[i]

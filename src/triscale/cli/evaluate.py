@@ -120,18 +120,16 @@ def _severities(severity: Sequence[int] | None, images: int, corruptions: bool) 
     return tuple(sorted(set(severity or (3,))))
 
 
-def _document(split: str, found: AnyEvaluation, calibration: Calibration | None, dataset: Dataset) -> dict[str, Any]:
+def _document(split: str, found: AnyEvaluation, calibration: Calibration, dataset: Dataset) -> dict[str, Any]:
     """Everything that was found, as plain values. Classes of the model that the data does not have are left out."""
     from dataclasses import asdict
 
     import numpy as np
 
-    from triscale.deployment.judge import calibration_error
     from triscale.training.evaluate import Evaluation
 
     document: dict[str, Any] = {"split": split, "images": found.count, **found.metrics()}
-    document["ece"] = calibration_error(found)
-    document |= calibration.metrics() if calibration is not None else {}
+    document |= calibration.metrics()
     document["classes"] = [asdict(each) for each in found.classes if each.name in set(dataset.classes)]
     if isinstance(found, Evaluation):
         there = found.occurring()
@@ -196,7 +194,7 @@ def _write_report(
     data: str,
     split: str,
     found: AnyEvaluation,
-    calibration: Calibration | None,
+    calibration: Calibration,
     corruptions: dict[str, Any],
     asked: Question,
 ) -> None:

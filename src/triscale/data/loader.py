@@ -113,7 +113,7 @@ class Batches:
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = (
-            torch.from_numpy(multi_hot(samples, target_width))
+            torch.from_numpy(multi_hot([each.labels for each in samples], target_width))
             if target_width
             else torch.tensor([each.label for each in samples], dtype=torch.int64)
         )

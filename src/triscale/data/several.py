@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from triscale.data.listing import LABEL_SEPARATOR, Entry, Listing
 from triscale.errors import DataError
-
-if TYPE_CHECKING:
-    from triscale.data.dataset import Sample
 
 
 def rarest_labels(entries: Sequence[Entry]) -> dict[str, str]:
@@ -41,9 +37,9 @@ def require_trained(listing: Listing, split: Mapping[str, str]) -> None:
         )
 
 
-def multi_hot(samples: Sequence[Sample], width: int) -> np.ndarray:
-    """(N, width) float32: 1 where an image has the class, else 0."""
-    targets = np.zeros((len(samples), width), np.float32)
-    for row, sample in enumerate(samples):
-        targets[row, list(sample.labels)] = 1
+def multi_hot(labels: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """(N, width) float32: 1 where an image has the class, else 0. labels: class numbers of each image."""
+    targets = np.zeros((len(labels), width), np.float32)
+    for row, own in enumerate(labels):
+        targets[row, list(own)] = 1
     return targets

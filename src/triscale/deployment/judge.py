@@ -12,15 +12,11 @@ from PIL import Image
 from triscale.data.dataset import Dataset, Sample
 from triscale.data.images import open_image
 from triscale.data.parallel import map_files
+from triscale.data.several import multi_hot
 from triscale.data.transforms import needed_size, to_values
 from triscale.deployment.predictor import BATCH, Predictor
 from triscale.errors import DataError
-from triscale.training.calibration import (
-    Calibration,
-    calibration_at,
-    expected_calibration_error,
-    reliability_of,
-)
+from triscale.training.calibration import UNKNOWN, Calibration, calibration_at
 from triscale.training.corruption import CORRUPTIONS, corrupt
 from triscale.training.evaluate import AnyEvaluation, score
 
@@ -74,9 +70,7 @@ def question(predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], 
         names = predictor.classes or dataset.classes
         labels = np.array([outputs[each.label] for each in samples], np.int64)
         return Question(tuple(samples), names, np.arange(len(names)), labels)
-    labels = np.zeros((len(samples), len(outputs)), np.float32)
-    for row, each in enumerate(samples):
-        labels[row, list(each.labels) if dataset.several else [each.label]] = 1
+    labels = multi_hot([each.labels if dataset.several else (each.label,) for each in samples], len(outputs))
     return Question(tuple(samples), dataset.classes, outputs, labels)
 
 
@@ -124,16 +118,14 @@ def judge_corrupted(
     )
 
 
-def calibration_of(predictor: Predictor, found: AnyEvaluation, how: str) -> Calibration | None:
-    """Calibration with the temperature that the model carries; `how` says on what it was fitted. None without one."""
+def calibration_of(predictor: Predictor, found: AnyEvaluation, how: str) -> Calibration:
+    """Calibration with the temperature that the model carries, 1 where it carries none.
+
+    how: what the temperature had to do with these images: "held out" or "not held out".
+    """
     if predictor.temperature is None:
-        return None
+        return calibration_at(found.logits, found.labels, 1.0, UNKNOWN)
     return calibration_at(found.logits, found.labels, predictor.temperature, how)
-
-
-def calibration_error(found: AnyEvaluation) -> float:
-    """Expected calibration error of the answers as they are."""
-    return expected_calibration_error(reliability_of(found.logits, found.labels))
 
 
 def _outputs(predictor: Predictor, dataset: Dataset, in_order: bool) -> np.ndarray:

@@ -81,7 +81,7 @@ def lines(result: FitResult) -> list[str]:
     for other in result.choice.rejected[:2]:
         said.append(f"instead of {other.network.name} ({other.scaled}): {other.reason}")
     shown = trained.evaluation
-    said.append(f"accuracy  {shown.said()} of {shown.count} {split} images")
+    said.append(f"accuracy  {shown.sentence(split)}")
     for each in result.shipped:
         check = each.verification
         said.append(

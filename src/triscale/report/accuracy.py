@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from triscale.report.canvas import BLUE, GREY, ORANGE, VERMILLION, figure, style, svg
 from triscale.report.model import CorruptionSummary
-from triscale.training.calibration import Bin, Calibration
+from triscale.training.calibration import UNKNOWN, Bin, Calibration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def reliability_diagram(found: Calibration) -> str:
-    """How often answers of a confidence are right, before and after the temperature; on the diagonal is calibrated.
+    """How often answers of a confidence are right, before and after the temperature, if there is one.
+
+    Who is calibrated is on the diagonal.
 
     Returns: SVG. Raises: MissingExtraError without matplotlib.
     Source of the form: Guo et al. 2017, figure 1, https://arxiv.org/abs/1706.04599.
@@ -22,10 +24,11 @@ def reliability_diagram(found: Calibration) -> str:
         (f"as it answers: error {100 * found.ece:.1f} %", found.bins, BLUE),
         (f"at temperature {found.temperature:.3g}: error {100 * found.ece_scaled:.1f} %", found.bins_scaled, ORANGE),
     )
+    shown = panels[:1] if found.how == UNKNOWN else panels
     with style():
         drawing = figure(7.2, 3.7)
         grid = drawing.add_gridspec(2, 2, height_ratios=(3, 1))
-        for column, (title, bins, color) in enumerate(panels):
+        for column, (title, bins, color) in enumerate(shown):
             above, below = drawing.add_subplot(grid[0, column]), drawing.add_subplot(grid[1, column])
             _draw_bins(above, bins, color)
             above.set_title(title, fontsize=9)

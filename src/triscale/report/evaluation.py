@@ -10,7 +10,7 @@ from triscale.report.confusion import matrix, mistakes
 from triscale.report.html import Html, bar, drawn, element, facts, fold, join, paragraph, scroll, section, table
 from triscale.report.model import EvaluationSummary
 from triscale.report.text import percent
-from triscale.training.calibration import Calibration
+from triscale.training.calibration import UNKNOWN, Calibration
 from triscale.training.figures import ClassFigures
 
 SHORT = 20  # rows of a table that is shown at once; the rest is folded away
@@ -25,6 +25,7 @@ HOW = {
     "cross-fitted": "There is no test split: each half of the validation images was scaled by the other half's.",
     "not held out": "The temperature may have been fitted on these very images: expect more error on new ones.",
 }
+NONE = "The model file carries no temperature; a model that triscale trains has one where its images tell it."
 BOUND = (
     "The temperature is at an end of the range that is searched: the validation images do not tell it, as when every "
     "answer on them is right. The model file carries none."
@@ -146,8 +147,12 @@ def _calibration(found: Calibration) -> Html:
                 "distance between the two, weighted by how many answers there are, is the calibration error.",
                 "note",
             ),
-            table(("", "calibration error", "loss"), rows, styles=("name", "number", "number")),
-            paragraph(BOUND if found.at_bound else scaling, "note"),
+            table(
+                ("", "calibration error", "loss"),
+                rows[:1] if found.how == UNKNOWN else rows,
+                styles=("name", "number", "number"),
+            ),
+            paragraph(NONE if found.how == UNKNOWN else BOUND if found.at_bound else scaling, "note"),
         ]
     )
 

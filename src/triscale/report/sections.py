@@ -155,7 +155,7 @@ def training(report: FitReport) -> Html:
     """Notes, curves and what was decided."""
     parts = [
         bullets(report.notes),
-        drawn(lambda: plots.curves(report.curve)),
+        drawn(lambda: plots.curves(report.curve, "top-1" if report.evaluation.map is None else "mAP")),
         fold("What was decided", table(("setting", "value"), report.recipe, styles=("name", "name"))),
     ]
     return section("training", "Training", parts)

@@ -14,6 +14,7 @@ from triscale.errors import TrainingError
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures between which the best one is looked for
+UNKNOWN = "no temperature"  # where nobody fitted one
 MOST_STEPS = 60
 CLOSE = 1e-9  # of the temperature's reciprocal, relative, at which the search ends
 
@@ -40,7 +41,8 @@ class Calibration:
     temperature: divides the logits; fitted on validation images. ece_scaled, loss_scaled: with a temperature that was
         fitted on other images than these.
     how: "held out": these are test images, the temperature is from all validation images; "cross-fitted": these are the
-        validation images themselves, each half scaled by what was fitted on the other.
+        validation images themselves, each half scaled by what was fitted on the other; "not held out": it may have been
+        fitted on these images; "no temperature": there is none, and nothing was scaled.
     bins: of the answers as they are; bins_scaled: with the temperature.
     """
 
@@ -60,6 +62,8 @@ class Calibration:
 
     def metrics(self) -> dict[str, float | str]:
         """The figures as `metrics.json` holds them; `loss` is there already."""
+        if self.how == UNKNOWN:
+            return {"ece": self.ece}
         return {
             "ece": self.ece,
             "temperature": self.temperature,

@@ -66,6 +66,10 @@ class Evaluation:
         """The figure that people ask for first."""
         return f"{self.top1:.2%}"
 
+    def sentence(self, split: str) -> str:
+        """The same, saying on how many images of which split."""
+        return f"{self.said()} of {self.count} {split} images"
+
     def occurring(self) -> list[int]:
         """The classes that an image has, or was given: a network may know many more than a set of images shows."""
         return np.flatnonzero(self.confusion.sum(0) + self.confusion.sum(1)).tolist()

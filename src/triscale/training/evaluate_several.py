@@ -60,6 +60,10 @@ class LabelsEvaluation:
         """The figure that people ask for first."""
         return f"mAP {self.map:.2%}"
 
+    def sentence(self, split: str) -> str:
+        """The same, saying on how many images of which split."""
+        return f"{self.said()} on {self.count} {split} images"
+
     def ranked(self) -> np.ndarray:
         """Rows from the image whose labels are least likely, by its probabilities, to the most likely."""
         likely = np.where(self.labels > 0, self.probabilities, 1 - self.probabilities)
