@@ -92,7 +92,7 @@ def test_scaling_changes_no_answer_and_lowers_the_error_of_who_is_too_sure():
     labels = (softmax(logits).cumsum(1) > dice.random((len(logits), 1))).argmax(1)
     val, test = (4 * logits[:2000], labels[:2000]), (4 * logits[2000:], labels[2000:])
     found = calibrate(*test, val=val)
-    assert (found.how, found.temperature) == ("held out", fit_temperature(*val))
+    assert (found.how, found.temperature, found.told) == ("held out", fit_temperature(*val), True)
     assert found.ece > 0.2 > 0.05 > found.ece_scaled
     assert found.loss_scaled < found.loss
     alone = calibrate(*val)
@@ -107,6 +107,8 @@ def test_cross_fitting_scales_each_half_by_the_other():
     odd_by_even = negative_log_likelihood(logits[1::2], labels[1::2], 4 / math.log(3))
     even_by_odd = negative_log_likelihood(logits[0::2], labels[0::2], HOTTEST)
     assert found.loss_scaled == pytest.approx((odd_by_even + even_by_odd) / 2)
+    assert not found.told  # half of them says any amount of doubt
+    assert calibrate(logits, np.array([0, 0, 0, 0, 0, 0, 1, 1])).told  # three of four in either half
 
 
 def test_what_is_no_probability_is_refused():

@@ -79,6 +79,8 @@ def evaluate_command(
     from triscale.data.dataset import read_dataset
     from triscale.deployment.judge import calibration_of, judge, judge_corrupted, question
     from triscale.deployment.predictor import open_predictor
+    from triscale.training.corruption import CORRUPTIONS
+    from triscale.training.progress import choose_progress
 
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     predictor = open_predictor(model, own=loader_of(module))
@@ -87,12 +89,17 @@ def evaluate_command(
     if not samples:
         raise DataError(f"{data}: has no {chosen} images; choose another --split.")
     asked = question(predictor, dataset, samples, in_order)
-    found = judge(predictor, asked, seed=seed)
+    part, progress = asked.part(images if severities else len(samples)), choose_progress()
+    again = len(part.samples) if len(part.samples) < len(samples) else 0
+    progress.start("evaluating", len(samples) + again + len(severities) * len(CORRUPTIONS) * len(part.samples))
+    try:
+        found = judge(predictor, asked, progress=progress)
+        clean = judge(predictor, part, progress=progress) if again else found
+        under = judge_corrupted(predictor, part, severities, seed, progress)
+    finally:
+        progress.finish()
     calibration = calibration_of(predictor, found, "held out" if chosen == "test" else "not held out")
-    part = asked.part(images)
-    under = judge_corrupted(predictor, part, severities, seed) if severities else ()
-    clean = judge(predictor, part, seed=seed).score if severities else 0.0
-    corrupted = _corrupted(under, clean, part)
+    corrupted = _corrupted(under, clean.score, part)
     document = _document(chosen, found, calibration, dataset) | corrupted
     if report is not None:
         _write_report(report, predictor, data, chosen, found, calibration, corrupted, asked)

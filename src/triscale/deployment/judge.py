@@ -19,6 +19,7 @@ from triscale.errors import DataError
 from triscale.training.calibration import UNKNOWN, Calibration, calibration_at
 from triscale.training.corruption import CORRUPTIONS, corrupt
 from triscale.training.evaluate import AnyEvaluation, score
+from triscale.training.progress import Progress
 
 READ = 8 * BATCH  # images that are read at a time
 NAMED = 5  # classes that an error names
@@ -75,11 +76,16 @@ def question(predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], 
 
 
 def judge(
-    predictor: Predictor, asked: Question, corruption: tuple[str, int] | None = None, seed: int = 0
+    predictor: Predictor,
+    asked: Question,
+    corruption: tuple[str, int] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> AnyEvaluation:
     """Answers to all images of a question, and how right they are.
 
     corruption: (kind, severity) that every image gets first; see `corrupt`, which also says what `seed` does.
+    progress: is advanced by the images that are done.
     Raises: DataError for a file that cannot be read.
     """
 
@@ -96,7 +102,10 @@ def judge(
     numbered, answers = list(enumerate(asked.samples)), []
     for start in range(0, len(numbered), READ):
         images = map_files(prepared, numbered[start : start + READ])
-        answers += [predictor.logits(images[at : at + BATCH]) for at in range(0, len(images), BATCH)]
+        for at in range(0, len(images), BATCH):
+            answers.append(predictor.logits(images[at : at + BATCH]))
+            if progress is not None:
+                progress.advance(len(images[at : at + BATCH]), corruption[0] if corruption else "")
     logits = np.concatenate(answers)
     expected = len(predictor.classes or asked.names)
     if logits.shape[1] != expected:
@@ -108,11 +117,15 @@ def judge(
 
 
 def judge_corrupted(
-    predictor: Predictor, asked: Question, severities: Sequence[int], seed: int = 0
+    predictor: Predictor,
+    asked: Question,
+    severities: Sequence[int],
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[Corrupted, ...]:
-    """The score under every kind of corruption, at each severity."""
+    """The score under every kind of corruption, at each severity; `seed` and `progress` as `judge` takes them."""
     return tuple(
-        Corrupted(kind, severity, judge(predictor, asked, (kind, severity), seed).score)
+        Corrupted(kind, severity, judge(predictor, asked, (kind, severity), seed, progress).score)
         for kind in CORRUPTIONS
         for severity in severities
     )

@@ -26,9 +26,9 @@ HOW = {
     "not held out": "The temperature may have been fitted on these very images: expect more error on new ones.",
 }
 NONE = "The model file carries no temperature; a model that triscale trains has one where its images tell it."
-BOUND = (
-    "The temperature is at an end of the range that is searched: the validation images do not tell it, as when every "
-    "answer on them is right. The model file carries none."
+UNTOLD = (
+    "The validation images do not tell a temperature: with hardly a mistake in them, any network could be surer. The "
+    "model file carries none."
 )
 OWN = (
     "The corruptions follow the idea of Hendrycks & Dietterich 2019 and are triscale's own, at the size that the "
@@ -51,7 +51,7 @@ def evaluation(found: EvaluationSummary, names: Sequence[str]) -> Html:
         facts(figures(found)),
         element("div", join([_matrix(found, names), _classes(found, names)]), css="columns"),
         errors if found.map is None else Html(""),
-        _calibration(found.calibration) if found.calibration is not None else Html(""),
+        _calibration(found.calibration, found.map is not None) if found.calibration is not None else Html(""),
         _corruptions(found),
     ]
     return section("evaluation", "How good it is", parts)
@@ -127,7 +127,7 @@ def _classes(found: EvaluationSummary, names: Sequence[str]) -> Html:
     return element("div", join(parts))
 
 
-def _calibration(found: Calibration) -> Html:
+def _calibration(found: Calibration, several: bool) -> Html:
     """Whether it is as sure as it is right, before and after one temperature."""
     change = "less sure" if found.temperature > 1 else "surer"
     scaling = (
@@ -144,7 +144,8 @@ def _calibration(found: Calibration) -> Html:
             drawn(lambda: accuracy.reliability_diagram(found)),
             paragraph(
                 "Each bar is the share of answers that is right; the mark beside it is their mean confidence. The "
-                "distance between the two, weighted by how many answers there are, is the calibration error.",
+                "distance between the two, weighted by how many answers there are, is the calibration error."
+                + (" Every label of every image is an answer here." if several else ""),
                 "note",
             ),
             table(
@@ -152,7 +153,7 @@ def _calibration(found: Calibration) -> Html:
                 rows[:1] if found.how == UNKNOWN else rows,
                 styles=("name", "number", "number"),
             ),
-            paragraph(NONE if found.how == UNKNOWN else BOUND if found.at_bound else scaling, "note"),
+            paragraph(NONE if found.how == UNKNOWN else scaling if found.told else UNTOLD, "note"),
         ]
     )
 

@@ -6,14 +6,14 @@ Source: Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from triscale.errors import TrainingError
 
 BINS = 15
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures between which the best one is looked for
+COLDEST, HOTTEST = BOUNDS = 0.05, 20.0  # temperatures between which the best one is looked for
 UNKNOWN = "no temperature"  # where nobody fitted one
 MOST_STEPS = 60
 CLOSE = 1e-9  # of the temperature's reciprocal, relative, at which the search ends
@@ -44,6 +44,8 @@ class Calibration:
         validation images themselves, each half scaled by what was fitted on the other; "not held out": it may have been
         fitted on these images; "no temperature": there is none, and nothing was scaled.
     bins: of the answers as they are; bins_scaled: with the temperature.
+    told: whether the images told a temperature. They do not where the search ended at a bound, on all of them or on a
+        half: with no mistake in it, say, any network could be surer.
     """
 
     ece: float
@@ -54,11 +56,7 @@ class Calibration:
     how: str
     bins: tuple[Bin, ...]
     bins_scaled: tuple[Bin, ...]
-
-    @property
-    def at_bound(self) -> bool:
-        """Whether the images did not tell the temperature, as when every answer on them is right."""
-        return self.temperature in (COLDEST, HOTTEST)
+    told: bool = True
 
     def metrics(self) -> dict[str, float | str]:
         """The figures as `metrics.json` holds them; `loss` is there already."""
@@ -157,9 +155,11 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, val: tuple[np.ndarray, np.
     logits = np.asarray(logits, np.float64)
     if val is not None:
         temperature = fit_temperature(*val)
-        return _measured(logits, labels, temperature, logits / temperature, "held out")
+        told = temperature not in BOUNDS
+        return replace(_measured(logits, labels, temperature, logits / temperature, "held out"), told=told)
     temperature = fit_temperature(logits, labels)
-    return _measured(logits, labels, temperature, _cross_fitted(logits, labels, temperature), "cross-fitted")
+    scaled, told = _cross_fitted(logits, labels, temperature)
+    return replace(_measured(logits, labels, temperature, scaled, "cross-fitted"), told=told)
 
 
 def calibration_at(logits: np.ndarray, labels: np.ndarray, temperature: float, how: str) -> Calibration:
@@ -205,14 +205,18 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))
 
 
-def _cross_fitted(logits: np.ndarray, labels: np.ndarray, temperature: float) -> np.ndarray:
-    """Each half of the images divided by the other half's temperature; one image alone by the common one."""
-    scaled = logits / temperature
-    if len(logits) > 1:
-        for half in (slice(0, None, 2), slice(1, None, 2)):
-            other = slice(1 - (half.start or 0), None, 2)
-            scaled[half] = logits[half] / fit_temperature(logits[other], labels[other])
-    return scaled
+def _cross_fitted(logits: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, bool]:
+    """Each half of the images divided by the other half's temperature; one image alone by the common one.
+
+    Returns: the logits; and whether all temperatures were told.
+    """
+    if len(logits) < 2:
+        return logits / temperature, False
+    scaled, found = np.empty_like(logits), [temperature]
+    for first in (0, 1):
+        found.append(fit_temperature(logits[1 - first :: 2], labels[1 - first :: 2]))
+        scaled[first::2] = logits[first::2] / found[-1]
+    return scaled, not any(each in BOUNDS for each in found)
 
 
 def _moments(logits: np.ndarray, labels: np.ndarray, factor: float) -> tuple[float, float, float]:

@@ -148,6 +148,11 @@ def score(
         raise TrainingError(
             f"the model gives {tuple(logits.shape[1:])} outputs an image, the data has {len(classes)} classes."
         )
+    if labels.ndim == 1 and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        raise TrainingError(
+            f"labels go from {int(labels.min())} to {int(labels.max())}, and there are {len(classes)} classes: "
+            f"a label is a position among them."
+        )
     if labels.ndim == 2:
         return score_several(logits.numpy(), labels.numpy(), indices, classes, seconds)
     loss = float(nn.functional.cross_entropy(logits, labels))

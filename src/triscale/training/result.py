@@ -70,7 +70,7 @@ def ship(
         else "trained by triscale",
         metrics=shown.rates(),
         several=dataset.several,
-        temperature=None if calibration.at_bound else calibration.temperature,
+        temperature=calibration.temperature if calibration.told else None,
     )
     save(model, run.path / "model.safetensors")
     run.write_json("evaluation.json", details(shown, calibration))
