@@ -139,4 +139,4 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
 
 def _print_result(result: TrainResult, folder: Path) -> None:
     shown, split = result.evaluation, "test" if result.test is not None else "validation"
-    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+    print(f"{shown.sentence(split)}; {folder / 'model.safetensors'}")

@@ -33,7 +33,12 @@ def class_counts(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarra
 
 
 def training_weights(dataset: Dataset) -> np.ndarray:
-    """`class_weights` of the training images. Raises: DataError for a label outside the classes, in any split."""
+    """`class_weights` of the training images, all 1 with several labels an image.
+
+    Raises: DataError for a label outside the classes, in any split.
+    """
+    if dataset.several:
+        return np.ones(len(dataset.classes))
     for split in (dataset.val, dataset.test):
         class_counts(split, dataset.classes)
     return class_weights(class_counts(dataset.train, dataset.classes))

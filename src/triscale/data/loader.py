@@ -24,6 +24,7 @@ from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.member import ImagePlace
 from triscale.data.parallel import cores
+from triscale.data.several import multi_hot
 from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.data.transforms import needed_size, normalise, to_values, with_channels
@@ -38,7 +39,10 @@ _KEPT_BYTES = 256 * 1024**2
 
 
 class Batch(NamedTuple):
-    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64."""
+    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64.
+
+    With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -73,6 +77,7 @@ class Batches:
         size: Size | None = None,
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
+        target_width: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
@@ -88,6 +93,7 @@ class Batches:
         skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
+        target_width: of the set (`Dataset.target_width`): the classes, where an image may have several.
         part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
             gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
         Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
@@ -107,7 +113,11 @@ class Batches:
         self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
-        self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
+        self._labels = (
+            torch.from_numpy(multi_hot([each.labels for each in samples], target_width))
+            if target_width
+            else torch.tensor([each.label for each in samples], dtype=torch.int64)
+        )
         self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
@@ -19,7 +18,7 @@ from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
 from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
-from triscale.training.evaluate import Evaluation, evaluate_all, place
+from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
 from triscale.training.objective import objective_of
@@ -71,14 +70,15 @@ class Training:
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
         self.class_weights = training_weights(self.dataset)
-        weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
-        objective = objective_of(recipe, self.dataset, model, weights)
+        objective = objective_of(recipe, self.dataset, model, self.class_weights)
         adapters = objective.adapters if isinstance(objective, Distilled) else None
         for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
             optimiser.add_param_group(group)
         self.state = TrainState(model, optimiser, average, adapters=adapters)
         self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
-        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
+        self.val_batches = Batches(
+            self.dataset.val, model.preprocessing, self.plan.batch_size, target_width=self.dataset.target_width
+        )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
@@ -148,6 +148,7 @@ class Training:
             seed=recipe.seed,
             class_weights=self.class_weights if recipe.balance == "sampling" else None,
             size=stage.size,
+            target_width=self.dataset.target_width,
         )
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
@@ -177,7 +178,7 @@ class Training:
         state.seconds += seconds
         if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
             self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
-        best = f"  best {state.best.top1:.1%}" if state.best else ""
+        best = f"  best {state.best.score:.1%}" if state.best else ""
         self.progress.advance(1, f"epoch {state.epoch + 1}/{self.plan.epochs}  loss {result.loss:.3f}{best}")
 
     def _evaluate_epoch(self) -> None:
@@ -192,7 +193,7 @@ class Training:
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
-            candidate = Best(state.step, state.epoch + 1, source, each.top1, each.loss, {})
+            candidate = Best(state.step, state.epoch + 1, source, each.score, each.loss, {})
             if math.isfinite(each.loss) and candidate.is_better_than(state.best):
                 candidate.tensors = copied(model)
                 state.best, improved = candidate, True
@@ -208,7 +209,7 @@ class Training:
         else:
             self._save_if_due()
 
-    def _log_epoch(self, found: Mapping[str, Evaluation]) -> None:
+    def _log_epoch(self, found: Mapping[str, AnyEvaluation]) -> None:
         """One line for the epoch that ends; both raw and averaged weights are in it."""
         state, sums = self.state, self.state.sums
         fields: dict[str, object] = {
@@ -219,9 +220,9 @@ class Training:
             "data_wait": sums.waited / sums.seconds if sums.seconds else 0.0,
             "seconds": state.seconds,
         }
-        fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
+        fields |= {name: {"loss": each.loss, **each.rates()} for name, each in found.items()}
         self.log.write("epoch", state.step, fields)
-        figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
+        figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "

@@ -29,19 +29,20 @@ class EpochSums:
 class Best:
     """The best weights so far, by the validation images.
 
-    step, epoch: when (epochs count from 1). source: "raw" or "ema". tensors: its weights and statistics, copied.
+    step, epoch: when (epochs count from 1). source: "raw" or "ema". score: top-1, or mAP with several labels an image.
+    tensors: its weights and statistics, copied.
     """
 
     step: int
     epoch: int
     source: str
-    top1: float
+    score: float
     loss: float
     tensors: dict[str, Tensor] = field(repr=False)
 
     def is_better_than(self, other: Best | None) -> bool:
-        """More images right; or as many, at a lower loss."""
-        return other is None or (self.top1, -self.loss) > (other.top1, -other.loss)
+        """A higher score; or the same, at a lower loss."""
+        return other is None or (self.score, -self.loss) > (other.score, -other.loss)
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class TrainState:
         best = self.best
         return made | {
             "sums": asdict(self.sums),
-            "best": best and {name: getattr(best, name) for name in ("step", "epoch", "source", "top1", "loss")},
+            "best": best and {name: getattr(best, name) for name in ("step", "epoch", "source", "score", "loss")},
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:

@@ -100,6 +100,8 @@ def pack(
         )
     require_shares(val_share, test_share)
     listing, usable, troubles = read_entries(data, True, skip_broken, looking)
+    if listing.several:
+        raise DataError(f"{data}: has several labels an image, and a shard holds one class number; train from the CSV.")
     split, notes = split_of(usable, val_share, test_share, seed)
     shards = _planned(usable, split, listing.classes, shard_bytes, seed)
     plan = _plan_hash(fingerprint_of(usable, split), shards, listing.classes)
