@@ -34,7 +34,7 @@ def test_a_set_smaller_than_the_batch_is_one_batch_and_said():
 def test_warm_up_never_takes_more_than_half():
     plan = plan_of(Recipe(epochs=1, batch_size=10, warmup_epochs=5), 100)
     assert plan.warmup_steps == 5
-    assert "the warm-up ends at step 5 of 10, before its 5 epochs" in plan.notes
+    assert "the warm-up ends after 5 steps, half of all, before its 5 epochs" in plan.notes
 
 
 def test_the_classifier_trains_alone_for_its_share_of_the_steps_and_the_schedule_follows():
