@@ -1,0 +1,231 @@
+"""A training step of B0 beside a plain PyTorch loop over timm's: time in turns, and peak memory in fresh processes.
+
+Both sides hold the same weights, use the same optimiser class and settings, the same dropout and drop connect, no EMA.
+Ours is what `triscale train` runs for a step (schedule, guard against values that are not finite, counts of right
+answers); theirs is forward, cross-entropy, backward, step, and reading the loss. Medians; ratios to the best of theirs:
+below 1 is faster, or less. Compile time is printed apart. The memory of a side is the peak of the resident size
+above what it was before the first step, with model, optimiser and images made; on a GPU, of what PyTorch allocated.
+Run: python benchmarks/train.py [--runs 30] [--size 128] [--batch 16] [--threads N] [--compile] [--memory]
+     [--device cpu|cuda] [--precision fp32|bf16|fp16]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests import peers
+
+from triscale.models.create import create_model
+from triscale.models.weights import export_state_dict
+from triscale.training.objective import Supervised
+from triscale.training.optim import make_optimiser
+from triscale.training.plan import plan_of
+from triscale.training.prepare import training_mode
+from triscale.training.recipe import Recipe
+from triscale.training.step import Stepper
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+WARM_UP = 3
+MEMORY_STEPS = 3
+RATES = {"dropout": 0.2, "drop_connect": 0.2}  # B0's own
+Step = Callable[[], float]
+
+
+def our_step(given: argparse.Namespace, layout: str, compiled: bool) -> Step:
+    """One step of ours, ready to be called again and again."""
+    torch.manual_seed(0)
+    recipe = Recipe(batch_size=given.batch, ema_decay=0.0, precision=given.precision, **RATES)
+    model = create_model(given.name)
+    model.regularise(recipe.dropout, recipe.drop_connect)
+    model.to(given.device, memory_format=LAYOUTS[layout])
+    training_mode(model, recipe)
+    plan = plan_of(recipe, given.batch * 1000)
+    optimiser = make_optimiser(model, recipe.optimiser, plan.learning_rate, recipe.momentum, recipe.weight_decay)
+    if compiled:
+        model.compile()
+    step = Stepper(model, Supervised(recipe.label_smoothing), optimiser, recipe, plan)
+    images, labels = batch(given, layout)
+    numbers = iter(range(10**9))
+    return lambda: step(next(numbers), images, labels, ()).loss
+
+
+def their_step(given: argparse.Namespace, layout: str, compiled: bool) -> Step:
+    """One step of a plain loop over timm's network."""
+    torch.manual_seed(0)
+    recipe = Recipe(batch_size=given.batch)
+    model = peers.timm().create_model(given.name, drop_rate=RATES["dropout"], drop_path_rate=RATES["drop_connect"])
+    model.load_state_dict(export_state_dict(create_model(given.name), "timm"))
+    model.to(given.device, memory_format=LAYOUTS[layout]).train()
+    rate = plan_of(recipe, given.batch * 1000).learning_rate
+    optimiser = make_optimiser(model, recipe.optimiser, rate, recipe.momentum, recipe.weight_decay)
+    scaler = torch.amp.GradScaler(given.device, enabled=given.precision == "fp16")
+    run = torch.compile(model) if compiled else model
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    images, labels = batch(given, layout)
+
+    def step() -> float:
+        optimiser.zero_grad(set_to_none=True)
+        dtype = DTYPES.get(given.precision, torch.bfloat16)
+        with torch.autocast(given.device, dtype, enabled=given.precision != "fp32"):
+            loss = criterion(run(images).float(), labels)
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        return loss.item()
+
+    return step
+
+
+SIDES = {"timm": their_step, "triscale": our_step}
+
+
+def batch(given: argparse.Namespace, layout: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels of one step, on the device."""
+    made = torch.Generator().manual_seed(1)
+    images = torch.randn(given.batch, 3, given.size, given.size, generator=made)
+    labels = torch.randint(1000, (given.batch,), generator=made)
+    return images.to(given.device, memory_format=LAYOUTS[layout]), labels.to(given.device)
+
+
+def finish(device: str) -> None:
+    """Wait until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(step: Step, device: str) -> float:
+    """Milliseconds of one call."""
+    finish(device)
+    start = time.perf_counter()
+    step()
+    finish(device)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def in_turns(ways: dict[tuple[str, str], Step], runs: int, device: str) -> dict[tuple[str, str], list[float]]:
+    """Milliseconds of every run of each way, taking turns so that a busy moment of the machine meets all of them."""
+    times: dict[tuple[str, str], list[float]] = {label: [] for label in ways}
+    for turn in range(WARM_UP + runs):
+        for label, way in ways.items():
+            taken = timed(way, device)
+            if turn >= WARM_UP:
+                times[label].append(taken)
+    return times
+
+
+def print_times(given: argparse.Namespace) -> None:
+    """The table of step times: eager in both layouts, and compiled where asked."""
+    ways: dict[tuple[str, str], Step] = {}
+    for side, make in SIDES.items():
+        for layout in LAYOUTS:
+            ways[side, f"eager, {layout}"] = make(given, layout, compiled=False)
+            if given.compile:
+                way = make(given, layout, compiled=True)
+                seconds = sum(timed(way, given.device) for _ in range(2)) / 1e3
+                print(f"compiled {side}, {layout}, in {seconds:.0f} s (with its first two steps)", flush=True)
+                ways[side, f"compiled, {layout}"] = way
+    times = in_turns(ways, given.runs, given.device)
+    medians = {label: statistics.median(each) for label, each in times.items()}
+    print(f"\n{'step':34} {'ms':>9} {'quartiles':>17}")
+    for (side, way), each in times.items():
+        low, middle, high = statistics.quantiles(each, n=4)
+        print(f"{side + ', ' + way:34} {middle:9.1f} {low:8.1f} {high:8.1f}")
+    for title, among in (("eager against eager", "eager"), ("best against best", "")):
+        if among or given.compile:
+            best = {
+                side: min((taken, way) for (who, way), taken in medians.items() if who == side and among in way)
+                for side in SIDES
+            }
+            (ours, how), (theirs, other) = best["triscale"], best["timm"]
+            ratio = statistics.median(
+                mine / its for mine, its in zip(times["triscale", how], times["timm", other], strict=True)
+            )
+            print(f"{title}: {ours / theirs:.3f}  (median of the turns' own ratios {ratio:.3f}; {how} to {other})")
+
+
+def peak_of(given: argparse.Namespace, side: str) -> int:
+    """Bytes at the peak of the first steps above what was there before them; for a process of its own."""
+    step = SIDES["timm" if side.startswith("timm") else "triscale"](given, side.partition(", ")[2], False)
+    if given.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        for _ in range(MEMORY_STEPS):
+            step()
+        return torch.cuda.max_memory_allocated() - before
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    before = resident("VmRSS")
+    for _ in range(MEMORY_STEPS):
+        step()
+    return resident("VmHWM") - before
+
+
+def resident(name: str) -> int:
+    """Bytes that /proc says of this process: VmRSS now, VmHWM at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def print_memory(given: argparse.Namespace) -> None:
+    """The table of peaks, each the median of fresh processes."""
+    sides = [f"{side}, {layout}" for side in SIDES for layout in LAYOUTS]
+    peaks = {side: [] for side in sides}
+    for _ in range(given.rounds):
+        for side in sides:
+            command = [sys.executable, __file__, *sys.argv[1:], "--peak-of", side]
+            said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            peaks[side].append(json.loads(said.splitlines()[-1]))
+    medians = {side: statistics.median(each) for side, each in peaks.items()}
+    least = min(peak for side, peak in medians.items() if side.startswith("timm"))
+    print(f"\n{'peak above the size before the first step':44} {'MB':>9} {'ratio to the least of timm':>28}")
+    for side, peak in medians.items():
+        print(f"{side:44} {peak / 1e6:9.1f} {peak / least:28.2f}")
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="efficientnet_b0", help="a name that timm has too")
+    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3, help="fresh processes for each peak")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--compile", action="store_true", help="compiled steps too, each a minute or two to compile")
+    parser.add_argument("--memory", action="store_true", help="peaks instead of times")
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print what was asked for."""
+    given = arguments()
+    torch.set_num_threads(given.threads)
+    if given.peak_of:
+        print(json.dumps(peak_of(given, given.peak_of)))
+        return
+    device = torch.cuda.get_device_name() if given.device == "cuda" else f"CPU, {given.threads} threads"
+    versions = f"PyTorch {torch.__version__}, timm {peers.timm().__version__}"
+    print(f"{given.name}, {given.size} px, batch {given.batch}, {given.precision}, {device}; {versions}", flush=True)
+    if given.memory:
+        print_memory(given)
+    else:
+        print_times(given)
+
+
+if __name__ == "__main__":
+    main()
