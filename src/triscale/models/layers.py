@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from triscale.models.cpu_training import depthwise_conv2d, norm_silu, pixel_mean, recomputes, splits_kernel
 from triscale.spec.block import Activation
 from triscale.spec.network import Numerics, Padding, Size
 
@@ -100,16 +101,21 @@ class Convolution(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply it; shapes as the class says."""
+        weight, padding = self.weight, (self.kernel_size[0] // 2, self.kernel_size[1] // 2)
         if not self.same:
+            if self.bias is None and splits_kernel(input, weight):
+                return depthwise_conv2d(input, weight, self.stride, padding)
             return super().forward(input)
         pads = self.pads or self.pads_for(input.shape[-2], input.shape[-1])
         left, right, top, bottom = pads
-        weight, padding = self.weight, (bottom, right)
+        padding = (bottom, right)
         if left != right or top != bottom:
             if torch.compiler.is_exporting():
                 input, padding = functional.pad(input, pads), (0, 0)
             else:
                 weight = functional.pad(weight, (right - left, 0, bottom - top, 0))
+        if self.bias is None and splits_kernel(input, weight):
+            return depthwise_conv2d(input, weight, self.stride, padding)
         return functional.conv2d(input, weight, self.bias, self.stride, padding, 1, self.groups)
 
     def extra_repr(self) -> str:
@@ -166,7 +172,10 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it; shapes as the class says."""
-        x = self.norm(self.conv(x))
+        x = self.conv(x)
+        if recomputes(x, self.norm, self.act):
+            return norm_silu(x, self.norm)
+        x = self.norm(x)
         return x if self.act is None else self.act(x)
 
 
@@ -186,7 +195,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply it; shapes as the class says."""
-        scale = self.reduce(x.mean((2, 3), keepdim=True))
+        scale = self.reduce(pixel_mean(x))
         scale = self.expand(scale if self.act is None else self.act(scale))
         scale = scale if self.gate is None else self.gate(scale)
         # The activation before it may have kept its output for the backward pass: then it must not change.

@@ -7,6 +7,7 @@ from pathlib import Path
 from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
+from triscale.training.allocator import freed_memory_kept
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.metrics import MetricsLog
@@ -52,7 +53,7 @@ def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress:
     plan = plan_of(recipe, len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
-    with prepared(model, recipe) as notes, stop_on_signal() as stop:
+    with prepared(model, recipe) as notes, freed_memory_kept(), stop_on_signal() as stop:
         for note in notes:
             progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop)
