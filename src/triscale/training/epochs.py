@@ -13,6 +13,7 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.compiled import Compiled
 from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import Evaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
@@ -24,6 +25,7 @@ from triscale.training.prepare import training_mode
 from triscale.training.progress import Progress
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
+from triscale.training.scaling import LossScale
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
 
@@ -55,9 +57,11 @@ class Training:
             model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, recipe.weight_decay
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
-        self.state = TrainState(model, optimiser, average)
+        scale = LossScale() if recipe.precision == "fp16" else None
+        self.state = TrainState(model, optimiser, average, scale=scale)
         objective = Supervised(recipe.label_smoothing)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan)
+        network = Compiled(model, self.progress.say) if recipe.compile else model
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, network, scale)
         self.train_batches = Batches(
             self.dataset.train,
             model.preprocessing,
@@ -65,7 +69,7 @@ class Training:
             augmentation=recipe.augmentation,
             seed=recipe.seed,
         )
-        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
+        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.part_size)
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
@@ -172,12 +176,16 @@ class Training:
             "seconds": state.seconds,
         }
         fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
+        skipped = ""
+        if state.scale is not None:
+            fields |= {"loss_scale": state.scale.value, "skipped_steps": state.scale.skipped}
+            skipped = f", {state.scale.skipped} steps skipped so far" if state.scale.skipped else ""
         self.log.write("epoch", state.step, fields)
         figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{fields['data_wait']:.0%} of the time waiting for data"
+            f"{fields['data_wait']:.0%} of the time waiting for data{skipped}"
         )
 
     @property

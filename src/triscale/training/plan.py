@@ -15,10 +15,12 @@ REFERENCE_BATCH = 256
 class Plan:
     """The numbers of one training: a recipe applied to so many images.
 
+    accumulate: parts in which a batch goes through the network.
     learning_rate: peak, scaled to the batch. notes: what was derived or scaled, for people.
     """
 
     batch_size: int
+    accumulate: int
     epochs: int
     steps_per_epoch: int
     total_steps: int
@@ -26,6 +28,11 @@ class Plan:
     learning_rate: float
     ema_decay: float
     notes: tuple[str, ...]
+
+    @property
+    def part_size(self) -> int:
+        """The most images that go through the network at once."""
+        return math.ceil(self.batch_size / self.accumulate)
 
 
 def plan_of(recipe: Recipe, images: int) -> Plan:
@@ -43,6 +50,7 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
     decay = derived_decay(total) if recipe.ema_decay is None else recipe.ema_decay
     return Plan(
         batch_size=batch,
+        accumulate=min(recipe.accumulate, batch),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
@@ -59,6 +67,9 @@ def _notes(recipe: Recipe, images: int, batch: int, factor: float, epochs: int, 
         f"learning rate {recipe.learning_rate * factor:.3g}: {recipe.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
         f"scaled by the {law} to {batch}"
     ]
+    if recipe.accumulate > 1:
+        parts = min(recipe.accumulate, batch)
+        notes.append(f"each step of {batch} images goes through the network in {parts} parts; BatchNorm sees a part")
     if batch < recipe.batch_size:
         notes.append(f"batch {batch} instead of {recipe.batch_size}: there are only {images} training images")
     if decay and recipe.ema_decay is None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
+from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
 from triscale.training.optim import OPTIMISERS, OptimiserName
 
 Norms = Literal["train", "frozen"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Device = Literal["cpu", "device"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -24,7 +26,9 @@ def _require(holds: bool, name: str, rule: str, value: object) -> None:
 class Recipe:
     """How to train.
 
-    epochs: passes over the training images. batch_size: images a step.
+    epochs: passes over the training images. batch_size: images of one step of the optimiser.
+    accumulate: the images of a step go through the network in so many parts, whose gradients are summed, and take its
+        memory for one part only. BatchNorm sees a part at a time; all else is as with the whole batch.
     least_steps: a small set is gone through more often, until there are so many steps; 0 for never.
     learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
         AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
@@ -40,7 +44,12 @@ class Recipe:
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
-    precision: "bf16" computes in bfloat16 where that is safe, for GPUs.
+    precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so
+        that small gradients are not lost, and steps whose scaled gradients overflow are skipped and counted.
+    checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
+        computes their insides again: far less memory for about a third more time, and the same result.
+    compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
+    augment_on: "device" crops, mirrors, colours and erases whole batches where the network is, which frees the CPU.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
     seed: of the order of images, their augmentation, dropout and drop connect.
@@ -49,6 +58,7 @@ class Recipe:
     epochs: int = 10
     least_steps: int = 0
     batch_size: int = 64
+    accumulate: int = 1
     optimiser: OptimiserName = "adamw"
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
@@ -66,6 +76,9 @@ class Recipe:
     norm_momentum: float | None = 0.1
     freeze: tuple[str, ...] = ()
     precision: Precision = "fp32"
+    checkpoint_activations: Recompute = "none"
+    compile: bool = False
+    augment_on: Device = "cpu"
     channels_last: bool = True
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
@@ -73,7 +86,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "freeze", tuple(self.freeze))
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("learning_rate", "checkpoint_seconds"):
             _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
@@ -88,7 +101,15 @@ class Recipe:
         _require(momentum is None or 0 < momentum <= 1, "norm_momentum", "above 0 and at most 1", momentum)
         _require(self.optimiser in OPTIMISERS, "optimiser", f"one of {', '.join(OPTIMISERS)}", self.optimiser)
         _require(self.norms in ("train", "frozen"), "norms", '"train" or "frozen"', self.norms)
-        _require(self.precision in ("fp32", "bf16"), "precision", '"fp32" or "bf16"', self.precision)
+        _require(self.accumulate <= self.batch_size, "accumulate", "at most batch_size", self.accumulate)
+        for name, kind in (("precision", Precision), ("checkpoint_activations", Recompute), ("augment_on", Device)):
+            value, options = getattr(self, name), get_args(kind)
+            _require(value in options, name, f"one of {', '.join(options)}", value)
+        if self.compile and self.checkpoint_activations != "none":
+            raise TrainingError(
+                f'Recipe.compile decides itself what is computed again, and checkpoint_activations is "'
+                f'{self.checkpoint_activations}"; choose one of the two.'
+            )
 
     def to_table(self) -> dict[str, Any]:
         """As plain values for TOML or JSON; None is left out."""

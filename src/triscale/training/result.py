@@ -72,7 +72,7 @@ def ship(
 
 
 def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
-    return evaluate(model, Batches(samples, model.preprocessing, plan.batch_size).epoch(0), dataset.classes)
+    return evaluate(model, Batches(samples, model.preprocessing, plan.part_size).epoch(0), dataset.classes)
 
 
 def _metrics(
