@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_finite_is_an_error_at_once():
     with torch.no_grad():
         model.head.classifier.bias[0] = torch.nan
     scale = LossScale()
-    with pytest.raises(NonFiniteError, match="weights of layer head.classifier"):
+    with pytest.raises(NonFiniteError, match=r"weights of layer head\.classifier"):
         stepper(model, scale=scale)(0, IMAGES, LABELS, FILES)
 
 
