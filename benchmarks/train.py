@@ -67,7 +67,7 @@ def our_step(given: argparse.Namespace, layout: str, how: str) -> Step:
     plan = plan_of(recipe, given.batch * 1000)
     optimiser = make_optimiser(model, recipe.optimiser, plan.learning_rate, recipe.momentum, recipe.weight_decay)
     forever = contextlib.ExitStack()  # what `train` enters around its steps
-    forever.enter_context(freed_memory_kept())
+    forever.enter_context(freed_memory_kept(again == "none"))
     forever.enter_context(recomputing(model, again))
     network = Compiled(model, lambda line: print(line, file=sys.stderr)) if how == "compiled" else model
     scale = LossScale() if given.precision == "fp16" else None

@@ -53,7 +53,8 @@ def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress:
     plan = plan_of(recipe, len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
-    with prepared(model, recipe) as notes, freed_memory_kept(), stop_on_signal() as stop:
+    spare = recipe.checkpoint_activations != "none"  # then memory is dearer than time
+    with prepared(model, recipe) as notes, freed_memory_kept(not spare), stop_on_signal() as stop:
         for note in notes:
             progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop)
