@@ -71,7 +71,7 @@ def our_step(given: argparse.Namespace, layout: str, how: str) -> Step:
     forever.enter_context(recomputing(model, again))
     network = Compiled(model, lambda line: print(line, file=sys.stderr)) if how == "compiled" else model
     scale = LossScale() if given.precision == "fp16" else None
-    step = Stepper(model, Supervised(recipe.label_smoothing), optimiser, recipe, plan, network, scale)
+    step = Stepper(model, Supervised(recipe.label_smoothing), optimiser, recipe, plan, 1000, network, scale)
     images, labels = batch(given, layout)
     numbers = iter(range(10**9))
 

@@ -15,6 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 ORDER = [
     "errors",
     "atomic",
+    "cache",
     "spec",
     "models",
     "modules",

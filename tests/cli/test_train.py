@@ -210,7 +210,8 @@ def test_wrong_weights_are_one_line_and_the_folder_stays_free(net, images, tmp_p
         (("--config", "missing.toml"), "missing.toml: cannot be read"),
         (("--config", "tiny.json"), "tiny.json: is not TOML"),
         (("--config", "typo.toml"), "unknown key 'epoch'; did you mean 'epochs'?"),
-        (("--config", "typo.toml", "--recipe", "quick"), "give --recipe or --config, not both"),
+        (("--config", "typo.toml", "--recipe", "quick"), "unknown key 'epoch'; did you mean 'epochs'?"),
+        (("--set", "epoch=3"), "--set: unknown key 'epoch'; did you mean 'epochs'?"),
     ],
 )
 def test_wrong_options_are_one_line_and_no_folder_is_made(net, images, tmp_path, monkeypatch, more, said):

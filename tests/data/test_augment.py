@@ -125,7 +125,7 @@ def test_what_comes_in_from_outside_has_the_border_colour():
 
 
 def randaugment_operation(name):
-    return next(each for each in OPERATIONS if each.__name__ == f"_{name}")
+    return next(each for each in OPERATIONS if each.__name__.strip("_") == name)
 
 
 def test_erasing_covers_2_to_33_percent():

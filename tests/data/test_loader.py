@@ -163,6 +163,32 @@ def test_a_broken_image_is_named_or_skipped(samples, tmp_path):
     assert torch.equal(seen[2].images[2], load(samples[10].path, PREPROCESSING))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("augmentation", [None, AUGMENTATION])
+def test_the_parts_of_all_ranks_together_are_the_whole_batch(samples, augmentation, size):
+    whole = list(Batches(samples, PREPROCESSING, 12, augmentation).epoch(1))
+    parts = [list(Batches(samples, PREPROCESSING, 12, augmentation, part=(r, size)).epoch(1)) for r in range(size)]
+    assert {len(each) for each in parts} == {len(whole)}  # all ranks take as many steps
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat([each.images for each in shares]), batch.images)
+        assert torch.equal(torch.cat([each.labels for each in shares]), batch.labels)
+        assert torch.equal(torch.cat([each.indices for each in shares]), batch.indices)
+        counts = [len(each.labels) for each in shares]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_rank_that_has_no_image_gets_an_empty_batch(samples):
+    batches = [list(Batches(samples[:9], PREPROCESSING, 8, part=(rank, 2)).epoch(0)) for rank in (0, 1)]
+    assert [[len(batch.labels) for batch in each] for each in batches] == [[4, 0], [4, 1]]
+    assert batches[0][1].images.shape == (0, 3, 24, 20)
+
+
+@pytest.mark.parametrize("part", [(1, 1), (-1, 2), (0, 0)])
+def test_a_part_that_does_not_exist_is_refused(samples, part):
+    with pytest.raises(DataError, match=f"part {part[0]} of {part[1]} does not exist"):
+        Batches(samples, PREPROCESSING, 8, part=part)
+
+
 def test_stopping_early_leaves_no_threads(samples):
     before = threading.active_count()
     for number, _ in enumerate(Batches(samples, PREPROCESSING, 2, AUGMENTATION, workers=4).epoch(0)):

@@ -2,18 +2,21 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from training.tiny import tiny_images, tiny_model, train_tiny
+from triscale.data.augment import Augmentation
 from triscale.data.dataset import read_dataset
-from triscale.errors import RunError, TrainingError
+from triscale.errors import DataError, RunError, TrainingError
 from triscale.models import files
 from triscale.training.config import read_config
 from triscale.training.loop import train
 from triscale.training.progress import SilentProgress
+from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder, read_log, read_run
 
@@ -165,6 +168,50 @@ def test_a_validation_split_smaller_than_a_batch_works(tmp_path):
     assert result.val.count == 3
     assert result.test is None
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["split"] == "val"
+
+
+def test_a_batch_larger_than_the_set_is_the_set_and_said(images, tmp_path):
+    progress = AtStep()
+    result = train_tiny(images, tmp_path / "run", progress=progress, batch_size=100_000, epochs=2)
+    assert (result.plan.batch_size, result.plan.steps_per_epoch) == (72, 1)
+    assert "batch 72 instead of 100000: there are only 72 training images" in progress.lines
+
+
+def test_a_label_outside_the_classes_stops_before_training(images, tmp_path):
+    dataset = read_dataset(images)
+    wrong = replace(dataset.val[0], label=3)
+    for balance in ("none", "weights"):
+        with pytest.raises(DataError, match=rf"{wrong.path.name}: has label 3, but there are 3 classes \(0 to 2\)"):
+            train(tiny_model(), replace(dataset, val=(wrong,)), Recipe(balance=balance), tmp_path / balance)
+        assert not (tmp_path / balance / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampling"])
+def test_a_rare_class_is_balanced(tmp_path, balance):
+    """24, 24 and 3 images count as 23.726 and 2.997: weights 0.04215 and 0.33367, times 51 / 3.0241 for a mean of 1."""
+    images = tiny_images(tmp_path / "images")
+    for path in sorted((images / "train" / "cloud").iterdir())[3:]:
+        path.unlink()
+    progress = AtStep()
+    result = train_tiny(images, tmp_path / "run", progress=progress, balance=balance)
+    said = "an image of 'apple' counts 0.711 times, the least, one of 'cloud' 5.63 times, the most"
+    assert said in progress.lines
+    assert result.val.per_class["cloud"] > 0.6
+
+
+def test_mixed_images_learn_too(images, tmp_path):
+    result = train_tiny(images, tmp_path / "run", mixup=0.2, cutmix=0.2)
+    assert result.val.top1 > 0.8
+
+
+def test_what_a_run_writes_reads_back_to_the_same_recipe(images, tmp_path):
+    """All nested tables and every kind of value, also 0, False and what is None."""
+    recipe = Recipe(
+        epochs=1, batch_size=72, ema_decay=0.0, norm_momentum=0.0, mixup=0.1, seed=2**62, freeze=("stem",),
+        augmentation=Augmentation(randaugment_layers=1), progressive=Progressive(smallest=16, randaugment=(1, 2.5)),
+    )  # fmt: skip
+    train(tiny_model(), read_dataset(images), recipe, tmp_path / "run")
+    assert Recipe.from_table(read_config(tmp_path / "run" / "config.toml")["recipe"]) == recipe
 
 
 def test_patience_ends_a_training_that_does_not_get_better(images, tmp_path):

@@ -15,7 +15,6 @@ from triscale.training.optim import (
     parameter_groups,
     restore_optimiser,
 )
-from triscale.training.schedule import learning_rate
 
 
 def tiny():
@@ -59,6 +58,18 @@ def test_only_weights_of_convolutions_and_linear_layers_decay():
     assert (decaying["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
 
 
+def test_biases_decay_where_that_is_wanted_and_batchnorm_never_does():
+    """V1 decays all but BatchNorm, V2 only weights: facts of tensorflow/tpu and google/automl."""
+    decaying, others = parameter_groups(tiny(), 0.1, decay_biases=True)
+    assert [tuple(p.shape) for p in decaying["params"]] == [(4, 3, 3, 3), (4,), (2, 144), (2,)]
+    assert [tuple(p.shape) for p in others["params"]] == [(4,), (4,)]
+    optimiser = make_optimiser(tiny(), "rmsprop_tf", 0.1, 0.9, 1e-5, decay_biases=True)
+    assert [(group["weight_decay"], group["decay"], group["eps"]) for group in optimiser.param_groups] == [
+        (1e-5, 0.9, 1e-3),
+        (0.0, 0.9, 1e-3),
+    ]
+
+
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_a_restored_optimiser_goes_on_to_the_last_bit(name):
     model = tiny().to(memory_format=torch.channels_last)
@@ -75,11 +86,3 @@ def test_a_restored_optimiser_goes_on_to_the_last_bit(name):
 def test_nothing_to_train_is_said():
     with pytest.raises(TrainingError, match="no trainable parameter"):
         make_optimiser(tiny().requires_grad_(False), "sgd", 0.1, 0.9, 0.0)
-
-
-def test_the_rate_rises_linearly_and_falls_like_a_cosine():
-    rates = [learning_rate(step, peak=1.0, warmup_steps=4, total_steps=12, final_share=0.0) for step in range(13)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert rates[8] == pytest.approx(0.5)  # half way
-    assert rates[12] == pytest.approx(0.0)
-    assert learning_rate(12, 1.0, 4, 12, final_share=0.1) == pytest.approx(0.1)

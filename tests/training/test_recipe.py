@@ -2,8 +2,10 @@
 
 import pytest
 
+from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.training.plan import derived_decay, plan_of
+from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
 from triscale.training.recipes import RECIPES, recipe
 
@@ -30,7 +32,9 @@ def test_a_set_smaller_than_the_batch_is_one_batch_and_said():
 
 
 def test_warm_up_never_takes_more_than_half():
-    assert plan_of(Recipe(epochs=1, batch_size=10, warmup_epochs=5), 100).warmup_steps == 5
+    plan = plan_of(Recipe(epochs=1, batch_size=10, warmup_epochs=5), 100)
+    assert plan.warmup_steps == 5
+    assert "the warm-up ends after 5 steps, half of all, before its 5 epochs" in plan.notes
 
 
 def test_a_small_set_is_gone_through_until_there_are_steps_enough():
@@ -53,7 +57,15 @@ def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
         ("learning_rate", 0.0),
         ("momentum", 1.0),
         ("label_smoothing", -0.1),
-        ("norm_momentum", 0.0),
+        ("norm_momentum", -0.1),
+        ("learning_rate", float("inf")),
+        ("weight_decay", float("nan")),
+        ("schedule", "linear"),
+        ("decay_rate", 0.0),
+        ("decay_epochs", 0.0),
+        ("mixup", -1.0),
+        ("balance", "classes"),
+        ("reference_images", -1),
         ("ema_decay", 1.0),
         ("optimiser", "lion"),
         ("norms", "off"),
@@ -64,6 +76,16 @@ def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
 def test_impossible_values_are_refused_with_name_and_value(field, value):
     with pytest.raises(TrainingError, match=rf"Recipe.{field} must be .*{value}"):
         Recipe(**{field: value})
+
+
+def test_progressive_learning_is_refused_where_it_could_not_work():
+    growing = Progressive(randaugment=(5, 10))
+    layers = Augmentation(randaugment_layers=2)
+    with pytest.raises(TrainingError, match=r"Recipe\.patience must be 0 in progressive learning, got 3"):
+        Recipe(progressive=growing, augmentation=layers, patience=3)
+    with pytest.raises(TrainingError, match=r"randaugment_layers must be above 0 \(2 as published\)"):
+        Recipe(progressive=growing)
+    assert Recipe(progressive=growing, augmentation=layers).progressive is growing
 
 
 def test_no_images_and_unknown_names_are_refused():

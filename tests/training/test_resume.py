@@ -11,8 +11,10 @@ import torch
 
 from training.forks import Forks
 from training.tiny import tiny_images, tiny_model, train_tiny
+from triscale.data.augment import Augmentation
 from triscale.errors import FileError, RunError
 from triscale.training.progress import SilentProgress
+from triscale.training.progressive import Progressive
 from triscale.training.run import read_log, read_run
 
 
@@ -121,6 +123,50 @@ def test_every_optimiser_resumes_exactly(images, tmp_path, settings):
         train_tiny(images, tmp_path / "b", progress=StopAt(5), **settings)
     train_tiny(images, tmp_path / "b", **settings)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+GROWING = {
+    "progressive": Progressive(stages=2, smallest=16, randaugment=(3, 9), mixup=(0, 0.4), dropout=(0, 0.3)),
+    "augmentation": Augmentation(crop_area=(0.6, 1.0), randaugment_layers=1),
+    "cutmix": 0.5,
+    "schedule": "staircase",
+    "balance": "sampling",
+}
+
+
+@pytest.mark.parametrize("step", [5, 18, 19])  # the second stage begins after step 18
+def test_growing_stages_mixing_and_sampling_resume_exactly(images, growing, tmp_path, step):
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "run", progress=StopAt(step), **GROWING)
+    torch.manual_seed(99)
+    train_tiny(images, tmp_path / "run", **GROWING)
+    assert weights(tmp_path / "run") == growing
+
+
+@pytest.fixture(scope="module")
+def growing(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("growing") / "run"
+    train_tiny(images, folder, **GROWING)
+    return weights(folder)
+
+
+def test_killed_about_a_change_of_stage_it_ends_the_same(images, growing, tmp_path, forks):
+    """As -9 comes: with no chance to save; checkpoints are of step 4, 8, 12, 16 and so on."""
+    folder = tmp_path / "run"
+    code = f"""
+from training.test_resume import GROWING
+train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **GROWING)
+"""
+    for wanted in (17, 20):
+        process = forks.begin(code)
+        patience = time.monotonic() + 60
+        while steps_logged(folder) < wanted and time.monotonic() < patience:
+            time.sleep(0.001)
+        forks.kill(process)
+        assert forks.end()[0] == -9
+    assert forks.run(code) == (0, "")
+    assert weights(folder) == growing
+    assert (folder / "log.jsonl").read_text().count('"resumed"') == 2
 
 
 def test_a_damaged_newest_checkpoint_costs_only_time(images, undisturbed, tmp_path):

@@ -25,7 +25,7 @@ def stepper(model, network=None, scale=None, **settings):
     model.regularise(recipe.dropout, recipe.drop_connect)
     plan = plan_of(recipe, 20)
     optimiser = make_optimiser(model, recipe.optimiser, plan.learning_rate, recipe.momentum, 0.0)
-    return Stepper(model, Supervised(0.1), optimiser, recipe, plan, network, scale)
+    return Stepper(model, Supervised(0.1), optimiser, recipe, plan, 3, network, scale)
 
 
 def gradients(model):

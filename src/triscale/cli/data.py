@@ -1,7 +1,8 @@
-"""`triscale data`: look at a data set before training on it."""
+"""`triscale data`: look at a data set before training on it; pack it into shards."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import sys
@@ -15,13 +16,17 @@ from triscale.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from triscale.data.check import CheckReport
+    from triscale.data.member import ImagePlace
     from triscale.data.parallel import Progress
+    from triscale.data.shards.pack import PackReport
 
-data_app = cyclopts.App(name="data", help="Look at a data set before a second is spent on it.", help_format="plaintext")
+data_app = cyclopts.App(
+    name="data", help="Look at a data set before a second is spent on it; pack a large one.", help_format="plaintext"
+)
 
 
 @data_app.command
-def check(path: Path, *, json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False) -> int:
+def check(path: str, *, json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False) -> int:
     """Name every broken, empty, duplicate, mislabelled or leaking file of a data set.
 
     Exits with 0 where nothing is wrong, 1 where something is.
@@ -31,19 +36,84 @@ def check(path: Path, *, json: Annotated[bool, cyclopts.Parameter(name="--json",
     Parameters
     ----------
     path
-        an image folder (DATA/CLASS/*.jpg, or DATA/train/CLASS/*.jpg beside val and test), or a CSV file (path,label)
+        an image folder (DATA/CLASS/*.jpg, or DATA/train/CLASS/*.jpg beside val and test), a CSV file (path,label), or
+        shards: their folder, a pattern such as train-{000000..000009}.tar, or URLs
     json
         print the report as JSON
     """
     from triscale.data.check import check as check_data  # Pillow and numpy: not for `triscale --help`
 
-    with _progress() as progress:
+    with _bars("looking at images") as [progress]:
         report = check_data(path, progress)
     if json:
         print_json(report_to_dict(report))
     else:
         _print_report(report)
     return 0 if report.ok else 1
+
+
+@data_app.command
+def pack(
+    data: str,
+    out: Path,
+    *,
+    shard_size: str = "256MB",
+    val: float = 0.0,
+    test: float = 0.0,
+    seed: int = 0,
+    skip_broken: bool = False,
+    json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Write a data set as shards in WebDataset's layout: large tar files, and shards.json beside them.
+
+    Images stay as they are, byte for byte; each is decoded once. The same command again goes on where it stopped.
+
+    Example: triscale data pack photos/ photos-shards/ --val 0.1
+
+    Parameters
+    ----------
+    data
+        an image folder, a CSV file (path,label), parquet files or other shards
+    out
+        a new or empty folder
+    shard_size
+        of a tar file, about (KB MB GB)
+    val
+        share of the images to set aside for validation; by default the set's own splits stay as they are
+    test
+        share to set aside for the test
+    seed
+        of the split and of the order in which images are mixed
+    skip_broken
+        leave out images that cannot be read
+    json
+        print the report as JSON
+    """
+    from triscale.data.shards.pack import pack as pack_data
+    from triscale.data.shards.store import bytes_of
+
+    size = bytes_of(shard_size, "--shard-size")
+    with _bars("looking at images", "writing shards") as [looking, writing]:
+        report = pack_data(data, out, size, seed, val, test, skip_broken, looking, writing)
+    if json:
+        written = {**dataclasses.asdict(report), "folder": str(out), "shards": len(report.shards)}
+        print_json({**written, "samples": report.samples, "bytes": report.bytes})
+    else:
+        _print_packed(report)
+    return 0
+
+
+def _print_packed(report: PackReport) -> None:
+    for note in report.notes:
+        print(note)
+    if report.skipped:
+        print(f"{len(report.skipped)} images that cannot be used were left out: {', '.join(report.skipped[:5])}")
+    splits = collections.Counter()
+    for each in report.shards:
+        splits[each.split] += each.samples
+    told = ", ".join(f"{count} {name}" for name, count in splits.items())
+    print(f"{report.folder}: {report.samples} images ({told}) of {len(report.classes)} classes ", end="")
+    print(f"in {len(report.shards)} shards, {report.bytes / 1e6:.1f} MB, {report.seconds:.1f} s")
 
 
 def report_to_dict(report: CheckReport) -> dict[str, object]:
@@ -56,7 +126,8 @@ def report_to_dict(report: CheckReport) -> dict[str, object]:
 
 def _print_report(report: CheckReport) -> None:
     if report.findings:
-        folder = report.root if report.root.is_dir() else report.root.parent
+        root = Path(report.root)
+        folder = root if root.is_dir() else root.parent
         rows = [(each.kind, _inside(each.path, folder), each.message) for each in report.findings]
         print_table(("found", "file", "what"), rows, left=3)
         print()
@@ -68,19 +139,27 @@ def _print_report(report: CheckReport) -> None:
     print(f"{report.seconds:.1f} s: {counts or 'nothing wrong'}.")
 
 
-def _inside(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder)) if path != folder and path.is_relative_to(folder) else str(path)
+def _inside(path: ImagePlace, folder: Path) -> str:
+    inside = folder != Path() and str(path).startswith(f"{folder}/")
+    return str(path).removeprefix(f"{folder}/") if inside else str(path)
 
 
 @contextlib.contextmanager
-def _progress() -> Generator[Progress | None]:
-    """A bar with the time left on standard error, where a person looks at it; rich is loaded only then."""
+def _bars(*doing: str) -> Generator[list[Progress | None]]:
+    """Bars with the time left on standard error, where a person looks at it; rich is loaded only then.
+
+    doing: what each of them is about; one appears when it is first called.
+    """
     if not sys.stderr.isatty():
-        yield None
+        yield [None] * len(doing)
         return
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("looking at images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def shown(name: str) -> Progress:
+            task = bar.add_task(name, total=None, visible=False)
+            return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+        yield [shown(name) for name in doing]

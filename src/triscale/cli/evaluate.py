@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -13,7 +12,7 @@ from triscale.errors import DataError
 
 def evaluate_command(
     model: str,
-    data: Path,
+    data: str,
     *,
     split: Literal["auto", "test", "val", "train", "all"] = "auto",
     seed: int = 0,
@@ -30,7 +29,7 @@ def evaluate_command(
     model
         a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     data
-        an image folder or a CSV
+        an image folder, a CSV, or shards
     split
         auto takes test where there is one, else val
     seed
@@ -82,7 +81,7 @@ def evaluate_command(
     return 0
 
 
-def _outputs_of(data: tuple[str, ...], model: tuple[str, ...], where: Path) -> list[int]:
+def _outputs_of(data: tuple[str, ...], model: tuple[str, ...], where: str) -> list[int]:
     """Which output of the model each class of the data is, by name."""
     if not model:
         return list(range(len(data)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fit_command(
-    data: Path,
+    data: str,
     *,
     budget: str,
     out: Path | None = None,
@@ -40,7 +40,7 @@ def fit_command(
     Parameters
     ----------
     data
-        a folder with one folder of images per class (or train/, val/, test/ with those), or a CSV
+        a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards
     budget
         hard limits: macs, params, activations (K M G), memory, size (KB MB GB), latency (us ms s)
     out
@@ -48,7 +48,7 @@ def fit_command(
     engine
         the file that ships, and that latency and size are measured on
     recipe
-        finetune, small-data or quick; by default finetune with published weights, else small-data
+        a name from `triscale recipe`; by default finetune with published weights, else small-data
     epochs
         instead of the recipe's
     no_mirror

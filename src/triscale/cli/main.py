@@ -20,6 +20,7 @@ COMMANDS = (
     ("scale", "triscale.cli.scale:scale_command", "A network at other multipliers, or at a budget."),
     ("fit", "triscale.cli.fit:fit_command", "From images and a budget to a trained, exported, verified network."),
     ("train", "triscale.cli.train:train", "Train a network on images."),
+    ("recipe", "triscale.cli.recipe:recipe_command", "The recipes that have a name, and all that one of them says."),
     ("eval", "triscale.cli.evaluate:evaluate_command", "How good a trained or exported model is on images."),
     ("predict", "triscale.cli.predict:predict", "What is on these images?"),
     ("export", "triscale.cli.export:export_command", "Write a model for ONNX Runtime or OpenVINO, and verify it."),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from triscale.data.autoaugment import autoaugment
 from triscale.data.randaugment import randaugment
 from triscale.data.transforms import Box, resize
 from triscale.errors import SpecError
@@ -23,6 +24,7 @@ class Augmentation:
     crop_aspect: smallest and largest width / height of the crop, relative to the network's own.
     flip, flip_vertical: how often an image is mirrored left to right, top to bottom; 0 where that changes its meaning
         (digits, letters, arrows).
+    autoaugment: one of the pairs of operations of `autoaugment`.
     randaugment_layers, randaugment_magnitude: see `randaugment`; 0 layers leave it out.
     erase: how often a rectangle is replaced by noise.
     Sources: random crop, Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 6; erasing, Zhong et al. 2017,
@@ -33,6 +35,7 @@ class Augmentation:
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     flip_vertical: float = 0.0
+    autoaugment: bool = False
     randaugment_layers: int = 0
     randaugment_magnitude: float = 9.0
     erase: float = 0.0
@@ -103,7 +106,7 @@ def augment(
     size: Size,
     preprocessing: Preprocessing,
 ) -> Image.Image:
-    """Cut out, resize, mirror, RandAugment, erase.
+    """Cut out, resize, mirror, AutoAugment, RandAugment, erase.
 
     image: RGB or grey. crop: from `draw_crop` with the same `dice`. size: (H, W) of the result.
     Returns: an image of `size`, in the same mode.
@@ -113,6 +116,8 @@ def augment(
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if dice.random() < augmentation.flip_vertical:
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    if augmentation.autoaugment:
+        image = autoaugment(image, dice)
     image = randaugment(image, augmentation.randaugment_layers, augmentation.randaugment_magnitude, dice)
     if dice.random() < augmentation.erase:
         _erase(image, dice)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from triscale.data.find import find_images
 from triscale.data.images import MAX_PIXELS, SUFFIXES, Fault, ImageError, image_header, is_image_name, open_image
-from triscale.data.listing import Entry, Listing, list_images
+from triscale.data.listing import Entry, Listing
+from triscale.data.member import ImagePlace
 from triscale.data.parallel import Progress, map_files
 from triscale.spec.network import Size
 
@@ -40,9 +42,9 @@ class Finding:
     """One thing that is wrong. other: the second file, where two are involved."""
 
     kind: Kind
-    path: Path
+    path: ImagePlace
     message: str
-    other: Path | None = None
+    other: ImagePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class CheckReport:
     findings: what is wrong, by path. notes: what a person should know, and need not change.
     """
 
-    root: Path
+    root: Path | str
     images: int
     classes: dict[str, int]
     splits: dict[str, int]
@@ -84,13 +86,13 @@ class _Seen:
 
 
 def check(path: str | Path, progress: Progress | None = None) -> CheckReport:
-    """Open every image of a folder or CSV file, and compare all of them.
+    """Open every image of a folder, a CSV file or shards, and compare all of them.
 
     progress: called with (images looked at, all images).
     Raises: DataError where there are no images to look at.
     """
     start = time.perf_counter()
-    listing = list_images(path)
+    listing = find_images(path, verify=False, progress=None, check=True)
     seen = map_files(_look, listing.entries, progress)
     sound = [each for each in seen if each.trouble is None]
     findings = [
@@ -99,6 +101,7 @@ def check(path: str | Path, progress: Progress | None = None) -> CheckReport:
             for each in seen
             if each.trouble is not None
         ),
+        *(Finding(each.fault, each.path, each.why) for each in listing.troubles),
         *_alike(sound),
         *(finding for each in sound for finding in _odd(each)),
         *_strays(listing),
@@ -116,6 +119,8 @@ def check(path: str | Path, progress: Progress | None = None) -> CheckReport:
 
 
 def _look(entry: Entry) -> _Seen:
+    if entry.facts is not None and entry.facts.trouble is not None:  # a sample without a label, say
+        return _Seen(entry, trouble=entry.facts.trouble)
     try:
         kind, size = image_header(entry.path)
         image = open_image(entry.path, _COMPARED_AT)
@@ -185,10 +190,10 @@ def _class_findings(listing: Listing) -> list[Finding]:
     findings = [Finding("empty-class", each, "a class folder without images") for each in listing.empty_classes]
     findings += [Finding("mislabelled", path, said) for path, said in listing.contradictions]
     if len(listing.classes) == 1:
-        findings.append(Finding("single-class", listing.root, f"only one class ({listing.classes[0]})"))
+        findings.append(Finding("single-class", Path(listing.root), f"only one class ({listing.classes[0]})"))
     known = {each.label for each in listing.entries if each.split in (None, "train")}
     for label in sorted(set(listing.classes) - known):
-        findings.append(Finding("unknown-class", listing.root, f"class {label} has no training images"))
+        findings.append(Finding("unknown-class", Path(listing.root), f"class {label} has no training images"))
     return findings
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from triscale.data.images import ImageError, open_image
-from triscale.data.listing import Entry, Listing, list_images
+from triscale.data.facts import look
+from triscale.data.find import find_images
+from triscale.data.images import ImageError
+from triscale.data.listing import Entry, Facts, Listing
+from triscale.data.member import ImagePlace
 from triscale.data.parallel import Progress, map_files
 from triscale.errors import DataError
-
-_SAMPLED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image file and the number of its class in `Dataset.classes`."""
+    """One image, a file or a member of a shard, and the number of its class in `Dataset.classes`."""
 
-    path: Path
+    path: ImagePlace
     label: int
 
 
@@ -28,29 +28,21 @@ class Sample:
 class Dataset:
     """What is learnt from.
 
-    root: the folder or CSV file. classes: names, sorted; a sample's label is a position in it.
+    root: the folder or CSV file, or what names the shards. classes: names, sorted unless the set itself numbers them; a
+        sample's label is a position in it.
     train, val, test: samples, sorted by name; test (and val, where no share was wanted) may be empty.
     fingerprint: SHA-256 of every image's name, size in bytes, class and split: another set has another one.
     skipped: files that cannot be used and were left out. notes: what a person should know, one sentence each.
     """
 
-    root: Path
+    root: Path | str
     classes: tuple[str, ...]
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     test: tuple[Sample, ...]
     fingerprint: str
-    skipped: tuple[Path, ...] = ()
+    skipped: tuple[ImagePlace, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a look into one file told: its size, a digest of its beginning and end, and the trouble with it, if any."""
-
-    size: int
-    digest: bytes
-    trouble: ImageError | None = None
 
 
 def read_dataset(
@@ -62,7 +54,7 @@ def read_dataset(
     skip_broken: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read an image folder or a CSV file (see `list_images`).
+    """Read an image folder, a CSV file or shards (see `list_images`, `list_shards`).
 
     val_share, test_share: of the images that are in no split, or in train, how many become val and test where the set
         has no such split. Which ones is decided by their content and `seed`: adding images moves no other one (but the
@@ -77,25 +69,40 @@ def read_dataset(
         raise DataError(
             f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
         )
-    listing = list_images(path)
-    _require_sound(listing)
-    facts = map_files(lambda entry: _look(entry, verify), listing.entries, progress)
-    usable = [(entry, fact) for entry, fact in zip(listing.entries, facts, strict=True) if fact.trouble is None]
-    troubles = [fact.trouble for fact in facts if fact.trouble is not None]
-    if troubles and not skip_broken:
-        raise _refusal(listing, troubles)
-    _require_classes_left(listing, usable)
-    split, notes = _split(usable, val_share, test_share, seed)
+    listing, usable, troubles = read_entries(path, verify, skip_broken, progress)
+    split, notes = split_of(usable, val_share, test_share, seed)
     classes = listing.classes
     samples = {name: tuple(_samples(usable, split, name, classes)) for name in ("train", "val", "test")}
     return Dataset(
         root=listing.root,
         classes=classes,
         **samples,
-        fingerprint=_fingerprint(usable, split),
+        fingerprint=fingerprint_of(usable, split),
         skipped=tuple(each.path for each in troubles),
         notes=(*_listing_notes(listing, troubles), *notes),
     )
+
+
+def read_entries(
+    path: str | Path, verify: bool = True, skip_broken: bool = False, progress: Progress | None = None
+) -> tuple[Listing, list[tuple[Entry, Facts]], list[ImageError]]:
+    """What `read_dataset` splits: all that was found, what of it can be used, and the trouble with the rest.
+
+    Raises: DataError for a set that cannot be learnt from, naming the files.
+    """
+    listing = find_images(path, verify, progress)
+    _require_sound(listing)
+    facts = map_files(
+        lambda entry: entry.facts or look(entry.path, verify),
+        listing.entries,
+        None if listing.entries and listing.entries[0].facts else progress,
+    )
+    usable = [(entry, fact) for entry, fact in zip(listing.entries, facts, strict=True) if fact.trouble is None]
+    troubles = [*listing.troubles, *(fact.trouble for fact in facts if fact.trouble is not None)]
+    if troubles and not skip_broken:
+        raise _refusal(listing, troubles)
+    _require_classes_left(listing, usable)
+    return listing, usable, troubles
 
 
 def _require_sound(listing: Listing) -> None:
@@ -108,39 +115,23 @@ def _require_sound(listing: Listing) -> None:
     if len(listing.classes) < 2:
         raise DataError(f"{listing.root}: only one class ({listing.classes[0]}); a classifier needs at least two.")
     known = {each.label for each in listing.entries if each.split in (None, "train")}
-    unknown = sorted({each.label for each in listing.entries} - known)
+    unknown = sorted({each.label for each in listing.entries if each.label} - known)
     if unknown:
         raise DataError(
             f"{listing.root}: val or test has classes that train has not: {', '.join(unknown[:5])}; add them to train."
         )
 
 
-def _look(entry: Entry, verify: bool) -> _Facts:
-    try:
-        if verify:
-            open_image(entry.path, at_least=(1, 1))
-        with entry.path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            beginning = file.read(_SAMPLED)
-            file.seek(max(0, size - _SAMPLED))
-            end = file.read(_SAMPLED)
-    except ImageError as error:
-        return _Facts(0, b"", error)
-    except FileNotFoundError:
-        return _Facts(0, b"", ImageError(entry.path, "missing", "no such file."))
-    except OSError as error:
-        return _Facts(0, b"", ImageError(entry.path, "unreadable", f"cannot be read ({error.strerror})."))
-    return _Facts(size, hashlib.blake2b(b"%d " % size + beginning + end, digest_size=16).digest())
-
-
 def _refusal(listing: Listing, troubles: list[ImageError]) -> DataError:
     shown = "; ".join(str(each).rstrip(".") for each in troubles[:5])
     more = f"; and {len(troubles) - 5} more (triscale data check names them all)" if len(troubles) > 5 else ""
-    count = f"{len(troubles)} of {len(listing.entries)} images cannot be used"
+    lost, broken = len(listing.troubles), len(troubles) - len(listing.troubles)
+    count = f"{broken} of {len(listing.entries)} images cannot be used" if broken or not lost else ""
+    count = " and ".join(each for each in (f"{lost} shards cannot be read whole" if lost else "", count) if each)
     return DataError(f"{listing.root}: {count}: {shown}{more}. To go on without them: --skip-broken.")
 
 
-def _require_classes_left(listing: Listing, usable: list[tuple[Entry, _Facts]]) -> None:
+def _require_classes_left(listing: Listing, usable: list[tuple[Entry, Facts]]) -> None:
     left = {entry.label for entry, _ in usable if entry.split in (None, "train")}
     lost = [name for name in listing.classes if name not in left]
     if lost:
@@ -149,8 +140,8 @@ def _require_classes_left(listing: Listing, usable: list[tuple[Entry, _Facts]]) 
         )
 
 
-def _split(
-    usable: list[tuple[Entry, _Facts]], val_share: float, test_share: float, seed: int
+def split_of(
+    usable: list[tuple[Entry, Facts]], val_share: float, test_share: float, seed: int
 ) -> tuple[dict[str, str], list[str]]:
     """The split of each entry by its name, and what is to be said about it."""
     given = {entry.split for entry, _ in usable}
@@ -196,13 +187,14 @@ def _split_class(places: list[float], val_share: float, test_share: float) -> di
 
 
 def _samples(
-    usable: list[tuple[Entry, _Facts]], split: dict[str, str], name: str, classes: tuple[str, ...]
+    usable: list[tuple[Entry, Facts]], split: dict[str, str], name: str, classes: tuple[str, ...]
 ) -> list[Sample]:
     numbers = {label: number for number, label in enumerate(classes)}
     return [Sample(entry.path, numbers[entry.label]) for entry, _ in usable if split[entry.name] == name]
 
 
-def _fingerprint(usable: list[tuple[Entry, _Facts]], split: dict[str, str]) -> str:
+def fingerprint_of(usable: list[tuple[Entry, Facts]], split: dict[str, str]) -> str:
+    """See `Dataset.fingerprint`."""
     digest = hashlib.sha256()
     for entry, fact in usable:
         line = "\0".join((split[entry.name], entry.label, entry.name, str(fact.size)))
@@ -217,5 +209,6 @@ def _listing_notes(listing: Listing, troubles: list[ImageError]) -> list[str]:
         notes.append(f"{len(listing.strays)} files are no images of a class and were left out: {names}.")
     if troubles:
         names = ", ".join(str(each.path) for each in troubles[:5])
-        notes.append(f"{len(troubles)} images that cannot be used were skipped: {names}.")
+        kinds = "images and shards" if listing.troubles else "images"
+        notes.append(f"{len(troubles)} {kinds} that cannot be used were skipped: {names}.")
     return notes

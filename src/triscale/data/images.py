@@ -1,18 +1,20 @@
-"""One image file to RGB pixels as a person sees them, or one line that says why not."""
+"""One image to RGB pixels as a person sees them, or one line that says why not."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import stat
 import threading
 import warnings
 from collections.abc import Generator
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from triscale.data.member import ImagePlace, Member
 from triscale.data.nearby import nearby
 from triscale.errors import DataError
 from triscale.spec.network import Size
@@ -51,18 +53,18 @@ _UPRIGHT = {
 
 
 class ImageError(DataError):
-    """One image file that cannot be used.
+    """One image, or file of images, that cannot be used.
 
-    path: the file. fault: which kind of trouble. why: the message without the file's name.
+    path: where it is. fault: which kind of trouble. why: the message without the file's name.
     """
 
-    def __init__(self, path: Path, fault: Fault, why: str) -> None:
+    def __init__(self, path: ImagePlace, fault: Fault, why: str) -> None:
         super().__init__(f"{path}: {why}")
         self.path, self.fault, self.why = path, fault, why
 
 
-def open_image(path: str | Path, at_least: Size | None = None) -> Image.Image:
-    """Decode an image file to RGB, upright.
+def open_image(path: str | ImagePlace, at_least: Size | None = None) -> Image.Image:
+    """Decode an image, a file or a member of a shard, to RGB, upright.
 
     EXIF orientation is applied. Grey, palette, CMYK and 16-bit images become 8-bit RGB; transparent parts show white.
     Floats are read as 0..1 or 0..255, whichever holds them; values that no usual range holds are stretched from their
@@ -75,7 +77,6 @@ def open_image(path: str | Path, at_least: Size | None = None) -> Image.Image:
     Raises: ImageError (a DataError) for a file that is missing, unreadable, empty, not an image, truncated, or larger
         than `MAX_PIXELS`; the size is read from the header before anything is decoded.
     """
-    path = Path(path)
     with _opened(path) as image:
         if at_least is not None and image.format in ("JPEG", "MPO"):
             height, width = at_least[::-1] if _orientation(image) >= 5 else at_least
@@ -87,35 +88,35 @@ def open_image(path: str | Path, at_least: Size | None = None) -> Image.Image:
         return pixels if turn is None else pixels.transpose(turn)
 
 
-def image_header(path: str | Path) -> tuple[str, Size]:
+def image_header(path: str | ImagePlace) -> tuple[str, Size]:
     """What the content is (one of `FORMATS`, whatever the name says), and its upright size, (H, W) in pixels.
 
     Only the header is read. Raises like `open_image`.
     """
-    with _opened(Path(path)) as image:
+    with _opened(path) as image:
         width, height = image.size
         turned = _orientation(image) >= 5 and image.format != "TIFF"  # Pillow reports a TIFF's size upright
         size = (width, height) if turned else (height, width)
         return ("JPEG" if image.format == "MPO" else str(image.format)), size
 
 
-def is_image_name(path: Path) -> bool:
+def is_image_name(path: ImagePlace | PurePosixPath) -> bool:
     """Whether the file's suffix is one of `SUFFIXES`."""
     return path.suffix.lower() in SUFFIXES
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Generator[Image.Image]:
+def _opened(place: str | ImagePlace) -> Generator[Image.Image]:
     """The image with its header read and its size allowed; whatever goes wrong inside leaves as ImageError."""
+    path = place if isinstance(place, Member) else Path(place)
     try:
-        _require_file(path)
-        with _QUIET, path.open("rb") as file:
+        with _QUIET, _stream(path) as file:
             image = Image.open(file, formats=FORMATS)
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise _too_large(path, f"{width} x {height} pixels")
             yield image
-    except ImageError:
+    except DataError:  # also that of a shard which cannot be had
         raise
     except PermissionError as error:
         raise ImageError(path, "unreadable", "no permission to read it; allow it (chmod +r) or remove it.") from error
@@ -128,8 +129,22 @@ def _opened(path: Path) -> Generator[Image.Image]:
         expected = f"expected {', '.join(FORMATS)}; replace or remove it."
         raise ImageError(path, "not-image", f"not an image: its content is of no known format; {expected}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files, and no list of it would stay complete
-        why = f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)
+        why = f"{type(error).__name__}: {error}" if not isinstance(error, OSError | EOFError) else str(error)
         raise ImageError(path, "broken", f"truncated or damaged image ({why}); replace or remove it.") from error
+
+
+def _stream(path: ImagePlace) -> BinaryIO:
+    """The bytes of the image as a file."""
+    if isinstance(path, Path):
+        _require_file(path)
+        return path.open("rb")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(path, "missing", f"the shard is gone: {error.filename}.") from error
+    if not data:
+        raise ImageError(path, "empty", "the image is empty (0 bytes); replace or remove it.")
+    return io.BytesIO(data)
 
 
 def _require_file(path: Path) -> None:
@@ -144,13 +159,13 @@ def _require_file(path: Path) -> None:
         raise ImageError(path, "empty", "the file is empty (0 bytes); replace or remove it.")
 
 
-def _begins_as_image(path: Path) -> bool:
-    with path.open("rb") as file:
+def _begins_as_image(path: ImagePlace) -> bool:
+    with _stream(path) as file:
         beginning = file.read(12)
     return beginning.startswith(_BEGINNINGS) or beginning[4:8] == b"ftyp"
 
 
-def _too_large(path: Path, found: str) -> ImageError:
+def _too_large(path: ImagePlace, found: str) -> ImageError:
     limit = f"more than {MAX_PIXELS:,} pixels are never decoded; make it smaller or remove it."
     return ImageError(path, "too-large", f"{found}: {limit}")
 

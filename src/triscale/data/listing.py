@@ -9,7 +9,8 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from triscale.data.images import is_image_name
+from triscale.data.images import ImageError, is_image_name
+from triscale.data.member import ImagePlace
 from triscale.data.nearby import nearby
 from triscale.errors import DataError
 
@@ -17,7 +18,8 @@ SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 LABEL_SEPARATOR = "|"
 
 EXPECTED = (
-    "expected DATA/CLASS/*.jpg, DATA/train/CLASS/*.jpg (and val, test), or a CSV file with columns path,label[,split]"
+    "expected DATA/CLASS/*.jpg, DATA/train/CLASS/*.jpg (and val, test), a CSV file with columns path,label[,split], "
+    "or shards (DATA/*.tar)"
 )
 
 _CSV_COLUMNS = {
@@ -29,35 +31,52 @@ _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One image: where it is, its name relative to the set's root, its class, and its split where the set says one."""
+class Facts:
+    """What a look into one image told: its bytes, a digest of its beginning and end, the trouble with it, if any."""
 
-    path: Path
+    size: int
+    digest: bytes
+    trouble: ImageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image: where it is, its name relative to the set's root, its class, and its split where the set says one.
+
+    facts: what is known of it already; a shard's index remembers them.
+    """
+
+    path: ImagePlace
     name: str
     label: str
     split: str | None = None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Everything found.
 
-    root: the folder or CSV file. entries: the images, by their names; sorted.
+    root: the folder or CSV file, or what names the shards. entries: the images, by their names; sorted.
     strays: files that are no images by their suffix, or images outside of any class.
     empty_classes: class folders without an image.
     contradictions: (file, what is said about it) where a CSV gives one file two classes.
+    troubles: shards that are missing, or end too early; what they held is not among the entries.
+    class_order: the classes, where the set itself numbers them.
     """
 
-    root: Path
+    root: Path | str
     entries: tuple[Entry, ...]
-    strays: tuple[Path, ...] = ()
+    strays: tuple[ImagePlace, ...] = ()
     empty_classes: tuple[Path, ...] = ()
-    contradictions: tuple[tuple[Path, str], ...] = ()
+    contradictions: tuple[tuple[ImagePlace, str], ...] = ()
+    troubles: tuple[ImageError, ...] = ()
+    class_order: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, sorted."""
-        return tuple(sorted({each.label for each in self.entries}))
+        """Class names, in the set's own order, else sorted."""
+        return self.class_order or tuple(sorted({each.label for each in self.entries}))
 
 
 def list_images(path: str | Path) -> Listing:
@@ -70,16 +89,16 @@ def list_images(path: str | Path) -> Listing:
     path = Path(path)
     try:
         if path.is_dir():
-            return _with_names_for_all(_list_folder(path))
+            return with_names_for_all(_list_folder(path))
         if path.is_file():
-            return _with_names_for_all(_list_csv(path))
+            return with_names_for_all(_list_csv(path))
         found = "neither a folder nor a file" if path.exists() else f"does not exist{nearby(path)}"
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}; {EXPECTED}.") from error
     raise DataError(f"{path}: {found}; {EXPECTED}.")
 
 
-def _with_names_for_all(listing: Listing) -> Listing:
+def with_names_for_all(listing: Listing) -> Listing:
     """The listing, whose class names go into JSON, pages and terminals."""
     for label in listing.classes:
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in label):
@@ -156,7 +175,7 @@ def _nothing_found(strays: list[Path], empty: list[Path]) -> str:
 def _list_csv(table: Path) -> Listing:
     rows = _read_rows(table)
     seen: dict[str, tuple[int, Entry]] = {}
-    contradictions: list[tuple[Path, str]] = []
+    contradictions: list[tuple[ImagePlace, str]] = []
     for number, row in rows:
         name, label, split = os.path.normpath(row["path"]), row["label"], row.get("split", "")
         where = f"{table}: row {number}"

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,13 @@ import torch
 from PIL import Image
 
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
+from triscale.data.balance import balanced_order
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
+from triscale.data.member import ImagePlace
 from triscale.data.parallel import cores
+from triscale.data.shards.ahead import Ahead
+from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.data.transforms import needed_size, normalise, to_values, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
@@ -47,8 +50,11 @@ class Batches:
     What an epoch gives depends on (samples, seed, epoch) alone: not on the number of workers, on what was read before,
     nor on the batch it starts with. So a run that stopped in the middle of an epoch goes on exactly where it was.
 
+    Several processes that train together each ask for their `part` of every batch; the parts together are the batch.
+
     With an augmentation, images are of `preprocessing.train_size` and the order is shuffled; without one, they are what
-    `preprocess` gives at `preprocessing.size`, in the samples' order.
+    `preprocess` gives at `preprocessing.size`, in the samples' order. Shards of more than `WINDOW_BYTES` are read a few
+    at a time, see `data.shards.order`.
     """
 
     def __init__(
@@ -60,16 +66,20 @@ class Batches:
         seed: int = 0,
         workers: int | None = None,
         *,
+        class_weights: np.ndarray | None = None,
         shuffle: bool | None = None,
         drop_last: bool | None = None,
         size: Size | None = None,
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
 
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
+        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced_order`. None
+            shows each image once an epoch.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
             samples together are less than one batch, they are one batch all the same.
@@ -77,8 +87,12 @@ class Batches:
         skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
-        Raises: DataError where there are no samples, or the batch size is below 1.
+        part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
+            gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
+        Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
         """
+        if not 0 <= part[0] < part[1]:
+            raise DataError(f"part {part[0]} of {part[1]} does not exist; expected a rank from 0 to size - 1.")
         if not samples or batch_size < 1:
             raise DataError(
                 f"batches of {batch_size} from {len(samples)} images cannot be made; both must be at least 1."
@@ -89,11 +103,11 @@ class Batches:
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
-        self.skip_broken = skip_broken
+        self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
-        self._kept = _Kept(kept_bytes)
+        self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:
         """Batches in one epoch."""
@@ -102,9 +116,14 @@ class Batches:
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of all samples in the order of this epoch, int64."""
-        if not self.shuffle:
-            return np.arange(len(self.samples))
-        return np.random.default_rng([self.seed % 2**64, epoch]).permutation(len(self.samples))
+        return self._reading(epoch).order
+
+    def _reading(self, epoch: int) -> Reading:
+        if self.shuffle and self.class_weights is not None:  # rare classes may be in any shard
+            order = balanced_order(self._labels.tolist(), self.class_weights, self.seed, epoch)
+            return Reading(order, windows=(() if self._blocks is None else self._blocks.shards,))
+        dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
+        return reading(len(self.samples), self._blocks, dice)
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, from `start_batch` on.
@@ -113,24 +132,26 @@ class Batches:
         Raises: ImageError (a DataError) naming an image that cannot be used, unless `skip_broken`.
         """
         self.waited = 0.0
-        order = self.order(number)
+        plan = self._reading(number)
         numbers = iter(range(start_batch, len(self)))
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="triscale-images")
-        ahead: collections.deque[_Coming] = collections.deque()
+        coming: collections.deque[_Coming] = collections.deque()
         try:
-            while True:
-                for batch in numbers:
-                    chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-                    ahead.append(self._begin(pool, chosen, number))
-                    if len(ahead) > _AHEAD:
-                        break
-                if not ahead:
-                    return
-                start = time.perf_counter()
-                batch = self._finish(ahead.popleft())
-                self.waited += time.perf_counter() - start
-                if len(batch.labels):
-                    yield batch
+            with Ahead(plan) as shards:
+                while True:
+                    for batch in numbers:
+                        shards.reach(batch * self.batch_size)
+                        chosen = plan.order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                        coming.append(self._begin(pool, _part(chosen, *self.part), number))
+                        if len(coming) > _AHEAD:
+                            break
+                    if not coming:
+                        return
+                    start = time.perf_counter()
+                    batch = self._finish(coming.popleft())
+                    self.waited += time.perf_counter() - start
+                    if len(batch.labels) or self.part[1] > 1:  # an empty part keeps the ranks in step
+                        yield batch
         finally:  # also when the caller stops early or Ctrl-C comes
             pool.shutdown(cancel_futures=True)
 
@@ -181,12 +202,17 @@ class Batches:
                 self._kept.add(index, image)
         return image
 
-    def _is_always_whole(self, path: Path, image: Image.Image) -> bool:
+    def _is_always_whole(self, path: ImagePlace, image: Image.Image) -> bool:
         """Whether the file is decoded at full size whatever the crop: to halve a JPEG takes four times the target."""
         if self._kept.left <= 0 or min(image.height / self.size[0], image.width / self.size[1]) < 2:
             return self._kept.left > 0  # so small that it cannot have been halved
         kind, (height, width) = image_header(path)
         return kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4
+
+
+def _part(chosen: np.ndarray, rank: int, size: int) -> np.ndarray:
+    """The rank-th of `size` neighbouring parts; in the order of the ranks they are the whole again."""
+    return chosen[len(chosen) * rank // size : len(chosen) * (rank + 1) // size]
 
 
 class _Coming(NamedTuple):

@@ -52,7 +52,8 @@ def _equalize(image: Image.Image, _strength: float, _outside: int | tuple[int, .
     return ImageOps.equalize(image)
 
 
-def _rotate(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+def rotate(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+    """Turned about the centre, by 30 degrees at strength 1."""
     return image.rotate(30 * strength, _SMOOTH, fillcolor=outside)
 
 
@@ -64,7 +65,8 @@ def _posterize(image: Image.Image, strength: float, _outside: int | tuple[int, .
     return ImageOps.posterize(image, max(1, 8 - round(4 * abs(strength))))
 
 
-def _colour(image: Image.Image, strength: float, _outside: int | tuple[int, ...]) -> Image.Image:
+def colour(image: Image.Image, strength: float, _outside: int | tuple[int, ...]) -> Image.Image:
+    """More or less colourful: times 1.9 at strength 1, times 0.1 at -1."""
     return ImageEnhance.Color(image).enhance(_factor(strength))
 
 
@@ -80,12 +82,14 @@ def _sharpness(image: Image.Image, strength: float, _outside: int | tuple[int, .
     return ImageEnhance.Sharpness(image).enhance(_factor(strength))
 
 
-def _shear_x(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+def shear_x(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+    """Slanted sideways about the centre, by 0.3 at strength 1."""
     slope = 0.3 * strength
     return _affine(image, (1, slope, -slope * image.height / 2, 0, 1, 0), outside)
 
 
-def _shear_y(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+def shear_y(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+    """Slanted up or down about the centre, by 0.3 at strength 1."""
     slope = 0.3 * strength
     return _affine(image, (1, 0, 0, slope, 1, -slope * image.width / 2), outside)
 
@@ -94,7 +98,8 @@ def _translate_x(image: Image.Image, strength: float, outside: int | tuple[int, 
     return _affine(image, (1, 0, 0.45 * strength * image.width, 0, 1, 0), outside)
 
 
-def _translate_y(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+def translate_y(image: Image.Image, strength: float, outside: int | tuple[int, ...]) -> Image.Image:
+    """Moved up or down, by 0.45 of the height at strength 1."""
     return _affine(image, (1, 0, 0, 0, 1, 0.45 * strength * image.height), outside)
 
 
@@ -110,15 +115,15 @@ OPERATIONS: tuple[Operation, ...] = (
     _identity,
     _autocontrast,
     _equalize,
-    _rotate,
+    rotate,
     _solarize,
     _posterize,
-    _colour,
+    colour,
     _contrast,
     _brightness,
     _sharpness,
-    _shear_x,
-    _shear_y,
+    shear_x,
+    shear_y,
     _translate_x,
-    _translate_y,
+    translate_y,
 )

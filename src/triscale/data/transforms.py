@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from triscale.data.images import open_image
+from triscale.data.member import ImagePlace
 from triscale.errors import SpecError
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -39,8 +39,8 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing, size: Size | No
     return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
 
-def load(path: str | Path, preprocessing: Preprocessing, size: Size | None = None) -> torch.Tensor:
-    """`preprocess` of an image file, decoded no larger than needed; raises like `open_image`."""
+def load(path: str | ImagePlace, preprocessing: Preprocessing, size: Size | None = None) -> torch.Tensor:
+    """`preprocess` of an image, decoded no larger than needed; raises like `open_image`."""
     size = size or preprocessing.size
     return preprocess(open_image(path, needed_size(preprocessing, size)), preprocessing, size)
 

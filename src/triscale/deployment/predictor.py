@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from triscale.data.images import is_image_name
+from triscale.data.member import ImagePlace
 from triscale.data.nearby import nearby
 from triscale.data.transforms import load as load_image
 from triscale.deployment.engine import load_engine
@@ -54,7 +55,7 @@ class Predictor:
     classes: tuple[str, ...]
     run: Callable[[np.ndarray], np.ndarray]
 
-    def probabilities(self, paths: Sequence[Path]) -> np.ndarray:
+    def probabilities(self, paths: Sequence[ImagePlace]) -> np.ndarray:
         """(N, classes) float32 of image files. Raises: DataError for a file that cannot be read."""
         images = torch.stack([load_image(path, self.preprocessing) for path in paths])
         return torch.from_numpy(self.run(images.numpy())).softmax(1).numpy()

@@ -15,13 +15,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
+from triscale.cache import cache_folder, key_of, remember
 from triscale.deployment.drift import Moment, Reference, between
 from triscale.deployment.engine import available_cores
 from triscale.deployment.estimate import Estimator, kind_of
 from triscale.deployment.export import ExportEngine
 from triscale.deployment.latency import Latency, device_name
 from triscale.deployment.layers import Layer, layers_of
+from triscale.deployment.versions import LIBRARIES, version_of
 from triscale.errors import SpecError, TriscaleError
 from triscale.spec.block import Block
 from triscale.spec.files import network_from_dict, network_to_dict

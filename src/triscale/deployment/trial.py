@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from triscale.deployment.cache import LIBRARIES, cache_folder, key_of, remember, version_of
+from triscale.cache import cache_folder, key_of, remember
 from triscale.deployment.engine import Engine, available_cores, load_engine
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
 from triscale.deployment.latency import Latency, device_name, measure_engine, measure_fresh, median_ms, random_image
 from triscale.deployment.untrained import untrained
+from triscale.deployment.versions import LIBRARIES, version_of
 from triscale.spec.cost import cost
 from triscale.spec.files import network_to_dict
 from triscale.spec.network import Network

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from triscale.data.dataset import Dataset, read_dataset
+from triscale.data.find import location
 from triscale.data.images import image_header
 from triscale.data.transforms import load as load_image
 from triscale.deployment.export import SUFFIXES, Export, ExportEngine, export
@@ -51,12 +52,12 @@ ENGINES: dict[ExportEngine, tuple[str, ...]] = {"onnx": ("onnx", "onnxruntime"),
 class Job:
     """What was asked for.
 
-    data: image folder or CSV. budget: hard limits. engine: of the file that ships and is held to the budget.
+    data: image folder, CSV, or shards. budget: hard limits. engine: of the file that ships and is held to the budget.
     recipe: a name, or None for "finetune" with published weights and "small-data" without.
     epochs: instead of the recipe's. mirror: whether an image and its mirror image mean the same.
     """
 
-    data: Path
+    data: str | Path
     budget: Budget
     engine: ExportEngine = "onnx"
     recipe: str | None = None
@@ -73,7 +74,7 @@ class Job:
     def arguments(self) -> dict[str, object]:
         """All that decides the result, as the run's record keeps it."""
         return {
-            "data": str(self.data.resolve()),
+            "data": location(self.data),
             "budget": str(self.budget),
             "engine": self.engine,
             "recipe": self.recipe or "",
@@ -242,7 +243,7 @@ def _told(word: str, measure: Measure, progress: Progress) -> Measure:
 
 def recipe_of(job: Job, chosen: Candidate) -> Recipe:
     """The recipe, with what the job says differently."""
-    made = recipe(job.recipe or ("finetune" if chosen.weights else "small-data"))
+    made = recipe(job.recipe or ("finetune" if chosen.weights else "small-data"), chosen.network.name)
     augmentation = made.augmentation
     if not job.mirror:
         augmentation = replace(augmentation, flip=0.0, flip_vertical=0.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from triscale.data.member import ImagePlace
 from triscale.spec.network import Network
 from triscale.spec.preprocessing import Preprocessing
 
@@ -108,7 +108,7 @@ class EvaluationSummary:
 class Example:
     """One image and what the network said of it. score: of the predicted class; true_score: of the true one; 0..1."""
 
-    path: Path
+    path: ImagePlace
     truth: str
     predicted: str
     score: float

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 from PIL import Image
 
 from triscale.data.images import open_image
+from triscale.data.member import ImagePlace
 from triscale.errors import FileError
 from triscale.report.html import Html, element
 from triscale.report.text import escape
@@ -17,7 +17,7 @@ SIDE = 168  # pixels; twice what a phone shows, for sharp displays
 SMALL = 64  # up to this, an image is shown with its pixels as squares, and kept without loss
 
 
-def thumbnail(path: Path, description: str) -> Html:
+def thumbnail(path: ImagePlace, description: str) -> Html:
     """An <img> with the image inside it, or a line in its place where the file can no longer be read.
 
     description: what a screen reader says.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,62 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
+
+
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, Any]:
+    """A table with the values of another one over its own, tables inside it too."""
+    made = dict(base)
+    for key, value in over.items():
+        inner = made.get(key)
+        made[key] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return made
+
+
+def changed(settings: _T, changes: Sequence[str], where: str) -> _T:
+    """A frozen dataclass with other values for some keys.
+
+    changes: KEY=VALUE each: dotted keys reach into tables ("augmentation.flip"), values are TOML's; a plain word needs
+        no quotes, and `none` takes back what is None by default.
+    where: what to call them in errors.
+    Raises: FileError for what is no KEY=VALUE, an unknown key (with the nearest known one), or a wrong value.
+    """
+    kind, table = type(settings), to_table(settings)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            raise FileError(f"{where}: {change!r} is no KEY=VALUE; write epochs=20 or augmentation.flip=0.0.")
+        _set(table, kind, parts, text.strip(), where)
+    return from_table(table, kind, where)
+
+
+def _set(table: dict[str, Any], kind: type[Any], parts: list[str], text: str, where: str) -> None:
+    """Put a value at its place in nested tables; keys are checked on the way, so that the error names this one."""
+    name, *deeper = parts
+    _check_keys({name: None}, kind, where)
+    inner = _dataclass_in(typing.get_type_hints(kind)[name])
+    if deeper and inner is None:
+        raise FileError(f"{where}: {name!r} is one value and has no {'.'.join(deeper)!r}; write {name}=VALUE.")
+    if deeper and inner is not None:
+        _set(table.setdefault(name, {}), inner, deeper, text, f"{where}, {name}")
+        return
+    default = next(each.default for each in dataclasses.fields(kind) if each.name == name)
+    if text == "none" and default is None:
+        table.pop(name, None)
+    else:
+        table[name] = _toml_value(text, f"{where}: {name}")
+
+
+def _toml_value(text: str, where: str) -> object:
+    try:
+        read = tomllib.loads(f"value = {text}")
+    except ValueError:
+        read = {}
+    if read.keys() == {"value"}:
+        return read["value"]
+    if re.fullmatch(r"[A-Za-z][\w-]*", text):
+        return text
+    raise FileError(f'{where}: {text!r} is no value; write a number, true, false, a word, [1, 2] or "text".')
 
 
 def _flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:

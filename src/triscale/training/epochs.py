@@ -8,6 +8,10 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import torch
+
+from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
@@ -26,6 +30,7 @@ from triscale.training.progress import Progress
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.scaling import LossScale
+from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
 
@@ -45,6 +50,8 @@ class Training:
     stop: StopRequest
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
+    class_weights: np.ndarray = field(init=False)
+    stage: Stage | None = field(init=False, default=None)
     train_batches: Batches = field(init=False)
     val_batches: Batches = field(init=False)
     log: MetricsLog = field(init=False)
@@ -54,27 +61,30 @@ class Training:
     def __post_init__(self) -> None:
         recipe, model = self.recipe, self.model
         optimiser = make_optimiser(
-            model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, recipe.weight_decay
+            model,
+            recipe.optimiser,
+            self.plan.learning_rate,
+            recipe.momentum,
+            recipe.weight_decay,
+            recipe.decay_biases,
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
         scale = LossScale() if recipe.precision == "fp16" else None
         self.state = TrainState(model, optimiser, average, scale=scale)
-        objective = Supervised(recipe.label_smoothing)
+        self.class_weights = training_weights(self.dataset)
+        weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
+        objective = Supervised(recipe.label_smoothing, weights)
         network = Compiled(model, self.progress.say) if recipe.compile else model
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, network, scale)
-        self.train_batches = Batches(
-            self.dataset.train,
-            model.preprocessing,
-            self.plan.batch_size,
-            augmentation=recipe.augmentation,
-            seed=recipe.seed,
-        )
+        classes = len(self.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale)
         self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.part_size)
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
         checkpoint, notes = self.checkpoints.newest()
+        if self.recipe.balance != "none":
+            notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -105,12 +115,35 @@ class Training:
         state = self.state
         if state.batch == self.plan.steps_per_epoch:
             return
+        self._enter_stage()
         training_mode(self.model, self.recipe)
         batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
         with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
                 self._one_step(batches)
                 self._save_if_due()
+
+    def _enter_stage(self) -> None:
+        """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
+        recipe, preprocessing = self.recipe, self.model.preprocessing
+        full = preprocessing.train_size or preprocessing.size
+        stage = stage_at(recipe, self.state.epoch, self.plan.epochs, full)
+        if stage == self.stage:
+            return
+        begins, self.stage = self.stage is None, stage
+        self.train_batches = Batches(
+            self.dataset.train,
+            preprocessing,
+            self.plan.batch_size,
+            augmentation=stage.augmentation,
+            seed=recipe.seed,
+            class_weights=self.class_weights if recipe.balance == "sampling" else None,
+            size=stage.size,
+        )
+        notes = self.model.regularise(stage.dropout, None)
+        if stage.of > 1:
+            for note in (*(notes if begins else ()), f"epoch {self.state.epoch + 1}: {stage}"):
+                self.progress.say(note)
 
     def _one_step(self, iterator: Iterator[Batch]) -> None:
         state, began = self.state, time.perf_counter()

@@ -17,15 +17,26 @@ class Supervised:
     """Cross-entropy with the labels.
 
     label_smoothing: probability mass shared by all classes.
+    class_weights: what an image of each class weighs in the mean over a batch, (classes,), about 1; None weighs all
+        alike. A mixed image weighs as its classes do.
     Targets: (N,) int64 class numbers, or (N, classes) float probabilities, as mixed images have.
     """
 
     label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and the logits; computed in float32 whatever the network computes in."""
         logits = model(images)
-        return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+        if self.class_weights is None:
+            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+        # PyTorch's own weights would divide by the sum of the weights in the batch, and weigh the smoothing too.
+        losses = nn.functional.cross_entropy(
+            logits.float(), targets, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        weights = self.class_weights.to(logits.device)
+        own = weights[targets] if targets.ndim == 1 else targets @ weights
+        return (losses * own).mean(), logits
 
 
 @torch.no_grad()

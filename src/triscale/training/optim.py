@@ -1,4 +1,4 @@
-"""Optimisers, and which weights decay: those of convolutions and linear layers, never biases, BatchNorm or slopes."""
+"""Optimisers, and which weights decay: those of convolutions and linear layers, never BatchNorm or slopes."""
 
 from __future__ import annotations
 
@@ -63,14 +63,20 @@ class RMSpropTF(torch.optim.Optimizer):
 
 
 def make_optimiser(
-    model: nn.Module, name: OptimiserName, learning_rate: float, momentum: float, weight_decay: float
+    model: nn.Module,
+    name: OptimiserName,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    decay_biases: bool = False,
 ) -> torch.optim.Optimizer:
     """An optimiser over the trainable parameters of a model.
 
     momentum: also the first beta of AdamW; SGD uses Nesterov's. weight_decay: of weights with two or more dimensions.
+    decay_biases: also of the biases of convolutions and linear layers.
     Raises: TrainingError when nothing is trainable.
     """
-    groups = parameter_groups(model, weight_decay)
+    groups = parameter_groups(model, weight_decay, decay_biases)
     if not groups:
         raise TrainingError("the model has no trainable parameter; freeze less.")
     if name == "sgd":
@@ -82,13 +88,20 @@ def make_optimiser(
     raise TrainingError(f"unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}.")
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, weight_decay: float, decay_biases: bool = False) -> list[dict[str, Any]]:
     """Two groups, with and without weight decay; an empty one is left out."""
     trainable = [p for p in model.parameters() if p.requires_grad]
-    decaying = [p for p in trainable if p.ndim > 1]
-    others = [p for p in trainable if p.ndim <= 1]
+    biases = {id(bias) for bias in biases_of(model)} if decay_biases else set()
+    decaying = [p for p in trainable if p.ndim > 1 or id(p) in biases]
+    others = [p for p in trainable if p.ndim <= 1 and id(p) not in biases]
     groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def biases_of(model: nn.Module) -> list[Tensor]:
+    """The biases of every convolution and linear layer; none of a BatchNorm."""
+    layers = (each for each in model.modules() if isinstance(each, nn.modules.conv._ConvNd | nn.Linear))
+    return [layer.bias for layer in layers if layer.bias is not None]
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

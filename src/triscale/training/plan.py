@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triscale.errors import TrainingError
 from triscale.training.recipe import Recipe
+from triscale.training.schedule import Schedule
 
 REFERENCE_BATCH = 256
+FAR_FEWER = 0.1  # of the images that a recipe was made for
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Plan:
     warmup_steps: int
     learning_rate: float
     ema_decay: float
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def part_size(self) -> int:
@@ -48,7 +50,7 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
     ratio = batch / REFERENCE_BATCH
     factor = ratio**0.5 if recipe.optimiser == "adamw" else ratio
     decay = derived_decay(total) if recipe.ema_decay is None else recipe.ema_decay
-    return Plan(
+    plan = Plan(
         batch_size=batch,
         accumulate=min(recipe.accumulate, batch),
         epochs=epochs,
@@ -57,25 +59,58 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
         warmup_steps=warmup,
         learning_rate=recipe.learning_rate * factor,
         ema_decay=decay,
-        notes=tuple(_notes(recipe, images, batch, factor, epochs, total, decay)),
+    )
+    return replace(plan, notes=tuple(_notes(recipe, images, plan)))
+
+
+def schedule_of(recipe: Recipe, plan: Plan) -> Schedule:
+    """The learning rate of every step. Where epochs were added, each is short, and a stair takes as many more."""
+    return Schedule(
+        peak=plan.learning_rate,
+        warmup_steps=plan.warmup_steps,
+        total_steps=plan.total_steps,
+        kind=recipe.schedule,
+        final_share=recipe.final_rate,
+        decay_rate=recipe.decay_rate,
+        decay_steps=recipe.decay_epochs * plan.steps_per_epoch * plan.epochs / recipe.epochs,
     )
 
 
-def _notes(recipe: Recipe, images: int, batch: int, factor: float, epochs: int, total: int, decay: float) -> list[str]:
+def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
+    batch, epochs, total = plan.batch_size, plan.epochs, plan.total_steps
     law = "square root of batch" if recipe.optimiser == "adamw" else "batch"
     notes = [
-        f"learning rate {recipe.learning_rate * factor:.3g}: {recipe.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
+        f"learning rate {plan.learning_rate:.3g}: {recipe.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
         f"scaled by the {law} to {batch}"
     ]
-    if recipe.accumulate > 1:
-        parts = min(recipe.accumulate, batch)
-        notes.append(f"each step of {batch} images goes through the network in {parts} parts; BatchNorm sees a part")
+    if plan.accumulate > 1:
+        notes.append(
+            f"each step of {batch} images goes through the network in {plan.accumulate} parts; BatchNorm sees a part"
+        )
+    if recipe.schedule == "staircase":
+        last = schedule_of(recipe, plan).rate(total - 1)
+        every = recipe.decay_epochs * epochs / recipe.epochs
+        notes.append(f"times {recipe.decay_rate:g} every {every:.3g} epochs: the last learning rate is {last:.3g}")
+    if plan.warmup_steps < round(recipe.warmup_epochs * plan.steps_per_epoch * epochs / recipe.epochs):
+        notes.append(
+            f"the warm-up ends after {plan.warmup_steps} steps, half of all, before its {recipe.warmup_epochs:g} epochs"
+        )
     if batch < recipe.batch_size:
         notes.append(f"batch {batch} instead of {recipe.batch_size}: there are only {images} training images")
-    if decay and recipe.ema_decay is None:
-        notes.append(f"EMA decay {decay:.5g}: an average over about a tenth of the {total} steps")
+    if plan.ema_decay and recipe.ema_decay is None:
+        notes.append(f"EMA decay {plan.ema_decay:.5g}: an average over about a tenth of the {total} steps")
     if epochs > recipe.epochs:
         notes.append(f"{epochs} epochs instead of {recipe.epochs}: {images} images make few steps, {total} are wanted")
+    growing = recipe.progressive
+    if growing is not None and epochs < growing.stages:
+        notes.append(f"the first {growing.stages - epochs} of {growing.stages} stages are left out: {epochs} epochs")
+    if images < FAR_FEWER * recipe.reference_images:
+        there = recipe.epochs * max(1, recipe.reference_images // recipe.batch_size)
+        notes.append(
+            f"this recipe was made for {recipe.reference_images:,} images, where {recipe.epochs} epochs are {there:,} "
+            f"steps; {images:,} images give {total:,}: do not expect its published accuracy, "
+            "small-data is for few images"
+        )
     return notes
 
 

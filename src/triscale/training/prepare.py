@@ -31,7 +31,7 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
     trainable = [(each, each.requires_grad) for each in model.parameters()]
     try:
         for norm, _ in norms:
-            if recipe.norm_momentum is not None:
+            if recipe.norm_momentum:
                 norm.momentum = recipe.norm_momentum
         for each in frozen_modules(model, recipe.freeze):
             each.requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -11,8 +12,11 @@ from triscale.errors import TrainingError
 from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
 from triscale.training.optim import OPTIMISERS, OptimiserName
+from triscale.training.progressive import Progressive
+from triscale.training.schedule import SCHEDULES, ScheduleName
 
 Norms = Literal["train", "frozen"]
+Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["cpu", "device"]
 
@@ -32,15 +36,21 @@ class Recipe:
     least_steps: a small set is gone through more often, until there are so many steps; 0 for never.
     learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
         AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
-    warmup_epochs: linear warm-up; then a cosine down to `final_rate` times the peak.
-    momentum: of SGD and RMSProp; the first beta of AdamW. weight_decay: of convolution and linear weights only.
+    warmup_epochs: linear warm-up. schedule: what follows: "cosine" down to `final_rate` times the peak, "staircase"
+        down by `decay_rate` every `decay_epochs`, or "constant"; see `Schedule`.
+    momentum: of SGD and RMSProp; the first beta of AdamW. weight_decay: of convolution and linear weights, and with
+        `decay_biases` of their biases; never of BatchNorm. It is added to the gradient, but for AdamW's.
     label_smoothing: probability mass shared by all classes. clip: largest norm of the gradient, 0 for none.
     ema_decay: of the moving average of the weights; None derives it from the number of steps; 0 keeps no average.
     dropout, drop_connect: in place of the network's own; None leaves those.
-    augmentation: what happens to training images.
+    augmentation: what happens to training images. mixup, cutmix: alpha of mixing two of a batch, 0 for none; see
+        `Mixing`.
+    progressive: sizes and regularisation that grow stage by stage; None trains at one size.
+    balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
+        how much, see `data/balance.py`.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
     norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are.
-    norm_momentum: of BatchNorm in training, in PyTorch's sense; None leaves the network's. Weights that were trained
+    norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
@@ -52,7 +62,8 @@ class Recipe:
     augment_on: "device" crops, mirrors, colours and erases whole batches where the network is, which frees the CPU.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
-    seed: of the order of images, their augmentation, dropout and drop connect.
+    seed: of the order of images, their augmentation and mixing, dropout and drop connect.
+    reference_images: training images of the set that the recipe was made for, 0 for any. Far fewer are said.
     """
 
     epochs: int = 10
@@ -62,18 +73,26 @@ class Recipe:
     optimiser: OptimiserName = "adamw"
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
+    schedule: ScheduleName = "cosine"
     final_rate: float = 0.01
+    decay_rate: float = 0.97
+    decay_epochs: float = 2.4
     momentum: float = 0.9
     weight_decay: float = 0.02
+    decay_biases: bool = False
     label_smoothing: float = 0.1
     clip: float = 0.0
     ema_decay: float | None = None
     dropout: float | None = None
     drop_connect: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    progressive: Progressive | None = None
+    balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"
-    norm_momentum: float | None = 0.1
+    norm_momentum: float = 0.1
     freeze: tuple[str, ...] = ()
     precision: Precision = "fp32"
     checkpoint_activations: Recompute = "none"
@@ -83,32 +102,56 @@ class Recipe:
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
     seed: int = 0
+    reference_images: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "freeze", tuple(self.freeze))
         for name in ("epochs", "batch_size", "accumulate"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("learning_rate", "checkpoint_seconds"):
-            _require(getattr(self, name) > 0, name, "above 0", getattr(self, name))
+        for name in ("learning_rate", "decay_epochs", "checkpoint_seconds"):
+            _require(0 < getattr(self, name) < math.inf, name, "above 0", getattr(self, name))
         for name in ("least_steps", "warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
-            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+            _require(0 <= getattr(self, name) < math.inf, name, "at least 0", getattr(self, name))
         _require(self.seed < 2**63, "seed", "below 2**63", self.seed)
+        _require(self.reference_images >= 0, "reference_images", "at least 0", self.reference_images)
         for name in ("momentum", "label_smoothing", "ema_decay", "dropout", "drop_connect"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 1, name, "in 0..1 and below 1", value)
-        _require(0 <= self.final_rate <= 1, "final_rate", "in 0..1", self.final_rate)
-        momentum = self.norm_momentum
-        _require(momentum is None or 0 < momentum <= 1, "norm_momentum", "above 0 and at most 1", momentum)
-        _require(self.optimiser in OPTIMISERS, "optimiser", f"one of {', '.join(OPTIMISERS)}", self.optimiser)
-        _require(self.norms in ("train", "frozen"), "norms", '"train" or "frozen"', self.norms)
+        for name in ("final_rate", "norm_momentum"):
+            _require(0 <= getattr(self, name) <= 1, name, "in 0..1", getattr(self, name))
+        _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
+        for name in ("mixup", "cutmix"):
+            _require(0 <= getattr(self, name) <= 1e3, name, "in 0..1000", getattr(self, name))
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        for name, choices in (
+            ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
+            ("balance", get_args(Balance)),
+            ("norms", get_args(Norms)),
+            ("precision", get_args(Precision)),
+            ("checkpoint_activations", get_args(Recompute)),
+            ("augment_on", get_args(Device)),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, name, f"one of {', '.join(choices)}", value)
         _require(self.accumulate <= self.batch_size, "accumulate", "at most batch_size", self.accumulate)
-        for name, kind in (("precision", Precision), ("checkpoint_activations", Recompute), ("augment_on", Device)):
-            value, options = getattr(self, name), get_args(kind)
-            _require(value in options, name, f"one of {', '.join(options)}", value)
         if self.compile and self.checkpoint_activations != "none":
             raise TrainingError(
-                f'Recipe.compile decides itself what is computed again, and checkpoint_activations is "'
-                f'{self.checkpoint_activations}"; choose one of the two.'
+                "Recipe.compile decides itself what is computed again, and checkpoint_activations is "
+                f"{self.checkpoint_activations!r}; choose one of the two."
+            )
+        growing = self.progressive
+        if growing is not None:
+            # Early results of small images say nothing on when to stop.
+            _require(self.patience == 0, "patience", "0 in progressive learning", self.patience)
+            layers = self.augmentation.randaugment_layers
+            _require(
+                growing.randaugment is None or layers > 0,
+                "augmentation.randaugment_layers",
+                "above 0 (2 as published) where progressive.randaugment is given",
+                layers,
             )
 
     def to_table(self) -> dict[str, Any]:

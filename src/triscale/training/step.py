@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from triscale.errors import TrainingError
 from triscale.training.guard import origin_of_nonfinite
 from triscale.training.objective import Objective, hits
-from triscale.training.plan import Plan
+from triscale.training.plan import Plan, schedule_of
 from triscale.training.recipe import Recipe
 from triscale.training.scaling import LossScale
-from triscale.training.schedule import learning_rate
+from triscale.training.stage import mixing_at
 
 NAMED_FILES = 4
 
@@ -48,7 +48,8 @@ class Stepper:
     """Does the steps of one training. All that it draws at random is a pure function of (seed, step, part).
 
     model: whose layers are looked at when something goes wrong. network: what images go through where that is not the
-    model itself (its compiled form, say). scale: of the loss, for float16.
+    model itself (its compiled form, say). classes: of the data, for the targets of mixed images.
+    scale: of the loss, for float16.
     """
 
     model: nn.Module
@@ -56,6 +57,7 @@ class Stepper:
     optimiser: torch.optim.Optimizer
     recipe: Recipe
     plan: Plan
+    classes: int = 0
     network: nn.Module | None = None
     scale: LossScale | None = None
 
@@ -65,7 +67,9 @@ class Stepper:
         Raises: NonFiniteError when loss or gradient is not finite; the weights are then those before the step.
         """
         rate = self._set_rate(step)
-        targets = labels.to(images.device, non_blocking=True)
+        mixing = mixing_at(self.recipe, step // self.plan.steps_per_epoch, self.plan.epochs)
+        labels = labels.to(images.device, non_blocking=True)
+        images, targets = mixing(images, labels, self.classes, self.recipe.seed, step)
         self.optimiser.zero_grad(set_to_none=True)
         loss, right = self._backward(step, images, targets)
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
@@ -83,8 +87,7 @@ class Stepper:
         return StepResult(found, right, len(labels), rate, skipped=not finite)
 
     def _set_rate(self, step: int) -> float:
-        plan = self.plan
-        rate = learning_rate(step, plan.learning_rate, plan.warmup_steps, plan.total_steps, self.recipe.final_rate)
+        rate = schedule_of(self.recipe, self.plan).rate(step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return rate

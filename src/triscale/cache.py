@@ -1,17 +1,14 @@
-"""What was measured on this device, kept so that it need not be measured again."""
+"""What was found out once on this machine, kept so that it need not be found out again."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from importlib import metadata
 from pathlib import Path
 
 from triscale import atomic
 from triscale.errors import FileError
-
-LIBRARIES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 
 def cache_folder(kind: str = "trials") -> Path:
@@ -22,14 +19,6 @@ def cache_folder(kind: str = "trials") -> Path:
 def key_of(facts: object) -> str:
     """A file name for everything that an outcome depends on; facts: JSON values."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def version_of(library: str) -> str:
-    """The installed version, empty where there is none."""
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def remember(place: Path, values: object) -> None:
