@@ -11,6 +11,7 @@ from triscale.training.allocator import freed_memory_kept
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.metrics import MetricsLog
+from triscale.training.out_of_memory import told_in_one_line
 from triscale.training.plan import plan_of
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
@@ -59,7 +60,7 @@ def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress:
             progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop)
         training.resume()
-        with MetricsLog(run, training.state.step) as training.log:
+        with MetricsLog(run, training.state.step) as training.log, told_in_one_line(recipe, plan):
             training.run_epochs()
         best = training.state.best
     if best is None:
