@@ -88,7 +88,6 @@ def test_the_plan_says_what_a_batch_in_parts_means():
         ({"accumulate": 0}, "Recipe.accumulate must be at least 1, got 0"),
         ({"batch_size": 4, "accumulate": 5}, "Recipe.accumulate must be at most batch_size, got 5"),
         ({"checkpoint_activations": "layer"}, "Recipe.checkpoint_activations must be one of none, block, stage"),
-        ({"augment_on": "gpu"}, "Recipe.augment_on must be one of cpu, device, got 'gpu'"),
         ({"precision": "fp8"}, "Recipe.precision must be one of fp32, bf16, fp16, got 'fp8'"),
         ({"compile": True, "checkpoint_activations": "block"}, "choose one of the two"),
     ],

@@ -70,18 +70,45 @@ def choose_batch(model: Model, dataset: Dataset, recipe: Recipe, say: Callable[[
     own = usage()[0]
     with tempfile.TemporaryDirectory(prefix="triscale-batch-") as folder:
         probing = _Probing(Path(folder), model, dataset, recipe, own)
-        parts, predicted = _predicted_parts(probing, batch, say)
+        line = Line()
+        for size in sorted({min(each, batch) for each in PROBED}):
+            say(f"batch: measuring {size} images at once")
+            probing.note(size, line)
+        parts = _fewest_parts(line, batch, 1, probing.tightest())
         while True:
             size = math.ceil(batch / parts)
             say(f"batch: trying {size} images at once")
-            found = probing.run(size)
-            if found is not None:
-                need, room = probing.need(found)
-                if need <= room.size * (1 - SPARE):
-                    return _choice(recipe, batch, parts, need, room, predicted)
+            need, room = probing.note(size, line)
+            if need <= room.size * (1 - SPARE):
+                return _choice(recipe, batch, parts, need, room, line)
             if size == 1:
-                raise _nothing_fits(recipe, predicted, probing.tightest())
-            parts = _more_parts(batch, parts)
+                raise _nothing_fits(recipe, line, room)
+            parts = _fewest_parts(line, batch, _more_parts(batch, parts), room)
+
+
+class Line:
+    """Bytes at the peak over images at once: measured where it was, else straight on from the two largest."""
+
+    def __init__(self) -> None:
+        self.points: dict[int, float] = {}
+
+    def __call__(self, size: int) -> float:
+        """Bytes for so many images at once; nan where nothing was measured."""
+        known = sorted(each for each in self.points.items() if each[1] < math.inf)
+        if not known:
+            return math.nan
+        last, high = known[-1]
+        first, low = known[-2] if len(known) > 1 else (0, 0.0)
+        return self.points.get(size, high + max(0.0, high - low) / (last - first) * (size - last))
+
+
+def _fewest_parts(line: Line, batch: int, at_least: int, room: Room) -> int:
+    """In how few parts a batch should fit; `at_least` where nothing says that it will not."""
+    for parts in range(at_least, batch + 1):
+        need = line(math.ceil(batch / parts))
+        if math.isnan(need) or need <= room.size * (1 - SPARE):
+            return parts
+    return min(batch, 2 * at_least)  # beyond what was measured the line is a guess
 
 
 def train_with_what_fits(
@@ -126,47 +153,24 @@ def _more_parts(batch: int, parts: int) -> int:
     return next(more for more in range(parts + 1, batch + 1) if math.ceil(batch / more) < size)
 
 
-def _predicted_parts(probing: _Probing, batch: int, say: Callable[[str], None]) -> tuple[int, Callable[[int], float]]:
-    """In how many parts a batch should fit, and the bytes that so many images at once should need."""
-    points: list[tuple[int, int]] = []
-    room = probing.tightest()
-    for size in sorted({min(each, batch) for each in PROBED}):
-        say(f"batch: measuring {size} images at once")
-        found = probing.run(size)
-        if found is None:
-            break
-        need, room = probing.need(found)
-        points.append((size, need))
-
-    def predicted(size: int) -> float:
-        (first, low), (last, high) = points[0], points[-1]
-        slope = max(0.0, (high - low) / (last - first)) if last > first else low / first
-        return high + slope * (size - last)
-
-    if not points:
-        return math.ceil(batch / max(1, PROBED[0] // 2)), lambda size: math.nan
-    fitting = [n for n in range(1, batch + 1) if predicted(math.ceil(batch / n)) <= room.size * (1 - SPARE)]
-    return (fitting[0] if fitting else batch), predicted
-
-
-def _choice(recipe: Recipe, batch: int, parts: int, need: int, room: Room, predicted: Callable[[int], float]) -> Choice:
+def _choice(recipe: Recipe, batch: int, parts: int, need: float, room: Room, line: Line) -> Choice:
     have = f"{megabytes(need)} of {megabytes(room.size)} ({room.source})"
     if parts == 1:
         note = f"batch: {batch} images at once need {have}"
     else:
-        whole = predicted(batch)
-        wanted = "" if math.isnan(whole) else f"; all at once would need about {megabytes(whole)}"
+        whole = line(batch)
+        wanted = f"; all at once would need about {megabytes(whole)}" if room.size < whole < math.inf else ""
         note = f"batch: {batch} images in {parts} parts of at most {math.ceil(batch / parts)} need {have}{wanted}"
-    return Choice(replace(recipe, accumulate=parts), need, room.size, (note,))
+    return Choice(replace(recipe, accumulate=parts), round(need), room.size, (note,))
 
 
-def _nothing_fits(recipe: Recipe, predicted: Callable[[int], float], room: Room) -> OutOfMemoryError:
-    one = predicted(1)
-    need = "more" if math.isnan(one) else f"about {megabytes(max(one, room.size * 1.01))}"
+def _nothing_fits(recipe: Recipe, line: Line, room: Room) -> OutOfMemoryError:
+    one = line(1)
+    need = f"about {megabytes(one / (1 - SPARE))}" if room.size < one < math.inf else "more"
     less = "" if recipe.checkpoint_activations != "none" else "--set checkpoint_activations=block, "
     return OutOfMemoryError(
         f"not even one image at a time fits: training needs {need}, there are {megabytes(room.size)} ({room.source}); "
-        f"give {less}a smaller --size, a smaller network, or more memory."
+        f"give {less}a smaller --batch-size, a smaller --size, a smaller network, or more memory."
     )
 
 
@@ -216,6 +220,13 @@ class _Probing:
         if not needs:
             return probe.most.resident, Room(sys.maxsize, "no limit", "resident")
         return max(needs, key=lambda each: each[0] / max(1, each[1].size))
+
+    def note(self, size: int, line: Line) -> tuple[float, Room]:
+        """Try so many images at once, note what they took (infinite where memory ran out), and return it."""
+        found = self.run(size)
+        need, room = (math.inf, self.tightest()) if found is None else self.need(found)
+        line.points[size] = need
+        return need, room
 
     def run(self, size: int) -> _Probe | None:
         """Train two steps of `size` images at once. Returns: None where memory ran out.

@@ -18,7 +18,6 @@ from triscale.training.schedule import SCHEDULES, ScheduleName
 Norms = Literal["train", "frozen"]
 Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["fp32", "bf16", "fp16"]
-Device = Literal["cpu", "device"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -59,7 +58,6 @@ class Recipe:
     checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
         computes their insides again: far less memory for about a third more time, and the same result.
     compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
-    augment_on: "device" crops, mirrors, colours and erases whole batches where the network is, which frees the CPU.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
     seed: of the order of images, their augmentation and mixing, dropout and drop connect.
@@ -97,7 +95,6 @@ class Recipe:
     precision: Precision = "fp32"
     checkpoint_activations: Recompute = "none"
     compile: bool = False
-    augment_on: Device = "cpu"
     channels_last: bool = True
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
@@ -132,7 +129,6 @@ class Recipe:
             ("norms", get_args(Norms)),
             ("precision", get_args(Precision)),
             ("checkpoint_activations", get_args(Recompute)),
-            ("augment_on", get_args(Device)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
