@@ -16,6 +16,7 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.compiled import Compiled
 from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
@@ -29,6 +30,7 @@ from triscale.training.progress import Progress
 from triscale.training.recalibrate import recalibrate
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
+from triscale.training.scaling import LossScale
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
@@ -74,10 +76,13 @@ class Training:
         adapters = objective.adapters if isinstance(objective, Distilled) else None
         for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
             optimiser.add_param_group(group)
-        self.state = TrainState(model, optimiser, average, adapters=adapters)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
+        scale = LossScale() if recipe.precision == "fp16" else None
+        self.state = TrainState(model, optimiser, average, adapters=adapters, scale=scale)
+        network = Compiled(model, self.progress.say) if recipe.compile else model
+        classes = len(self.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale)
         self.val_batches = Batches(
-            self.dataset.val, model.preprocessing, self.plan.batch_size, target_width=self.dataset.target_width
+            self.dataset.val, model.preprocessing, self.plan.part_size, target_width=self.dataset.target_width
         )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
@@ -221,12 +226,16 @@ class Training:
             "seconds": state.seconds,
         }
         fields |= {name: {"loss": each.loss, **each.rates()} for name, each in found.items()}
+        skipped = ""
+        if state.scale is not None:
+            fields |= {"loss_scale": state.scale.value, "skipped_steps": state.scale.skipped}
+            skipped = f", {state.scale.skipped} steps skipped so far" if state.scale.skipped else ""
         self.log.write("epoch", state.step, fields)
         figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{fields['data_wait']:.0%} of the time waiting for data"
+            f"{fields['data_wait']:.0%} of the time waiting for data{skipped}"
         )
 
     @property

@@ -10,6 +10,7 @@ from torch import nn
 
 from triscale.errors import TrainingError
 from triscale.models.model import Model
+from triscale.models.recompute import recomputing
 from triscale.training.recipe import Recipe
 
 
@@ -35,7 +36,8 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
                 norm.momentum = recipe.norm_momentum
         for each in frozen_modules(model.layers, recipe.freeze):
             each.requires_grad_(False)
-        yield notes
+        with recomputing(model, recipe.checkpoint_activations):
+            yield notes
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
