@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -238,3 +240,50 @@ def test_a_bug_of_ours_is_not_hidden(net, images, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "train", wrong)
     with pytest.raises(RuntimeError, match="a bug"):
         triscale(*arguments(net, images, tmp_path / "run"))
+
+
+def test_a_student_learns_from_a_run_and_from_its_exported_file(net, images, trained, tmp_path):
+    run, _ = trained
+    done = triscale(*arguments(net, images, tmp_path / "student", "--teacher", run, "--distill-weight", "0.7"))
+    assert done.code == 0, done.err
+    told = read_config(tmp_path / "student" / "config.toml")["recipe"]["distillation"]
+    assert (told["teacher"], told["weight"], len(told["sha256"])) == (str(run), 0.7, 64)
+    assert triscale("export", run, "--engine", "onnx", "--out", tmp_path / "big.onnx").code == 0
+    exported = triscale(*arguments(net, images, tmp_path / "other", "--teacher", tmp_path / "big.onnx"))
+    assert exported.code == 0, exported.err
+
+
+def test_a_student_is_not_resumed_with_a_teacher_that_has_learnt_on(net, images, trained, tmp_path):
+    teacher = tmp_path / "big.safetensors"
+    shutil.copy(trained[0] / "model.safetensors", teacher)
+    assert triscale(*arguments(net, images, tmp_path / "run", "--teacher", teacher)).code == 0
+    model = ts.load(teacher)
+    with torch.no_grad():
+        model.head.classifier.bias += 0.1
+    ts.save(model, teacher)
+    assert "recipe.distillation.sha256 was" in refusal(*arguments(net, images, tmp_path / "run", "--teacher", teacher))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--teacher", "nowhere"), "no network is called 'nowhere'"),
+        (("--teacher", "big.onnx"), "big.onnx: there is no such file"),
+        (("--teacher", "net.py:make"), "teacher net.py:make: is code; train and export it"),
+        (("--temperature", "4"), "are for a teacher; give --teacher MODEL too"),
+        (("--set", "distillation.features=1"), "a distillation without a teacher; give --teacher MODEL"),
+        (("--set", "distillation.warmth=2"), "unknown key 'warmth'"),
+    ],
+)
+def test_what_is_no_teacher_is_one_line_and_leaves_nothing_behind(net, images, tmp_path, options, said):
+    assert said in refusal(*arguments(net, images, tmp_path / "run", *options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_of_other_classes_is_one_line_and_leaves_nothing_behind(net, images, trained, tmp_path):
+    model = ts.load(trained[0] / "model.safetensors")
+    model.card = replace(model.card, classes=("dog", "bridge", "fish"))
+    ts.save(model, tmp_path / "dogs.safetensors")
+    said = refusal(*arguments(net, images, tmp_path / "run", "--teacher", tmp_path / "dogs.safetensors"))
+    assert "does not know 2 of 3 classes, 'apple' first; it knows dog, bridge, fish" in said
+    assert not (tmp_path / "run").exists()

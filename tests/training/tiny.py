@@ -4,7 +4,7 @@ import torch
 
 from images import make_folder
 from triscale.data.augment import Augmentation
-from triscale.data.dataset import read_dataset
+from triscale.data.dataset import Dataset, read_dataset
 from triscale.models.assembler import ConvNet
 from triscale.spec.block import Block, Squeeze
 from triscale.spec.network import Head, Network, Numerics, Stem, stage
@@ -42,7 +42,8 @@ def tiny_model(classes=3, channels=16):
     return ConvNet(tiny_network(classes, channels))
 
 
-def train_tiny(images, folder, model=None, progress=None, **settings):
-    """Train it on these images; 36 steps unless `settings` of the recipe say otherwise."""
+def train_tiny(images, folder, model=None, progress=None, teacher=None, **settings):
+    """Train it on these images (a folder or a Dataset); 36 steps unless `settings` of the recipe say otherwise."""
     given = {"epochs": 4, "batch_size": 8, "learning_rate": 0.05, "augmentation": Augmentation(crop_area=(0.6, 1.0))}
-    return train(model or tiny_model(), read_dataset(images), Recipe(**given | settings), folder, progress)
+    dataset = images if isinstance(images, Dataset) else read_dataset(images)
+    return train(model or tiny_model(), dataset, Recipe(**given | settings), folder, progress, teacher)

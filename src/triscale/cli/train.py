@@ -35,6 +35,9 @@ def train(
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
+    teacher: str | None = None,
+    distill_weight: float | None = None,
+    temperature: float | None = None,
     no_mirror: bool = False,
     seed: int | None = None,
     skip_broken: bool = False,
@@ -78,6 +81,13 @@ def train(
         multiplier of its channels
     to
         a budget that it is scaled to: params, macs, activations, memory
+    teacher
+        a model to learn from beside the labels: a run's folder, a model file, an exported file (.onnx, .xml), or a name
+        with pretrained weights; it must know the classes of the data by name
+    distill_weight
+        of its answers in the loss, 0..1; the labels have the rest. Of its feature maps: --set distillation.features=1
+    temperature
+        at which answers are compared; above 1 what is not the answer counts for more
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
     seed
@@ -90,10 +100,12 @@ def train(
     subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
     folder = run_folder(out, data, subject.name)
     from triscale.cli.recipe import read_recipe, with_options
+    from triscale.cli.teacher import with_teacher
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
+    chosen = with_teacher(chosen, teacher, distill_weight, temperature)
     _train(subject, data, chosen, folder, skip_broken, quiet=json)
     if json:
         print_json(read_json(folder / "metrics.json"))
@@ -104,15 +116,18 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
     """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller."""
     import torch
 
+    from triscale.cli.teacher import open_teacher
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
-    from triscale.training.loop import require_splits, train
+    from triscale.training.loop import require_splits, taught, train
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     progress = choose_progress()
     dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
     require_splits(dataset)
+    teacher = open_teacher(recipe.distillation.teacher) if recipe.distillation else None
+    recipe = taught(recipe, teacher, dataset.classes)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
     with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
@@ -122,7 +137,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
         model = subject.make(len(dataset.classes), folder, progress.say)
         for note in dataset.notes:
             progress.say(note)
-        result = train(model, dataset, recipe, run, progress)
+        result = train(model, dataset, recipe, run, progress, teacher)
         run.update(state="done", shipped="model.safetensors")
         if not quiet:
             _print_result(result, folder)

@@ -21,7 +21,7 @@ from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import Evaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
-from triscale.training.objective import Supervised
+from triscale.training.objective import adapters_of, objective_of
 from triscale.training.optim import make_optimiser
 from triscale.training.plan import Plan
 from triscale.training.prepare import training_mode
@@ -31,6 +31,7 @@ from triscale.training.run import RunFolder
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
+from triscale.training.teacher import Teacher
 
 LOGGED_STEPS = 200  # of one training, about
 
@@ -46,6 +47,7 @@ class Training:
     run: RunFolder
     progress: Progress
     stop: StopRequest
+    teacher: Teacher | None = None
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
     class_weights: np.ndarray = field(init=False)
@@ -66,11 +68,14 @@ class Training:
             recipe.weight_decay,
             recipe.decay_biases,
         )
-        average = AveragedModel(model) if self.plan.ema_decay else None
-        self.state = TrainState(model, optimiser, average)
         self.class_weights = training_weights(self.dataset)
         weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
-        objective = Supervised(recipe.label_smoothing, weights)
+        objective = objective_of(recipe, model, self.dataset.classes, weights, self.teacher)
+        adapters = adapters_of(objective)
+        if adapters is not None:
+            optimiser.add_param_group({"params": list(adapters.parameters()), "weight_decay": 0.0})
+        average = AveragedModel(model) if self.plan.ema_decay else None
+        self.state = TrainState(model, optimiser, average, adapters=adapters)
         self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
         self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")

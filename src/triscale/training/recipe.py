@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.training.config import from_table, to_table
+from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
 from triscale.training.progressive import Progressive
 from triscale.training.schedule import SCHEDULES, ScheduleName
@@ -44,6 +45,7 @@ class Recipe:
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
+    distillation: from a teacher's answers or feature maps; None learns from the labels alone.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
     norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are.
     norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
@@ -80,6 +82,7 @@ class Recipe:
     cutmix: float = 0.0
     progressive: Progressive | None = None
     balance: Balance = "none"
+    distillation: Distillation | None = None
     patience: int = 0
     norms: Norms = "train"
     norm_momentum: float = 0.1

@@ -50,6 +50,7 @@ class TrainState:
 
     epoch, batch: where it stands; `batch` equals the steps of an epoch while that epoch is not yet evaluated.
     step: steps done. stale: epochs since the best one. seconds: of training so far, over all processes.
+    adapters: what trains beside the model and is thrown away at the end; None where nothing does.
     """
 
     model: nn.Module
@@ -63,12 +64,15 @@ class TrainState:
     finished: bool = False
     sums: EpochSums = field(default_factory=EpochSums)
     best: Best | None = None
+    adapters: nn.Module | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, by dotted name: `model.…`, `ema.…`, `optimiser.…`."""
+        """All tensors, by dotted name: `model.…`, `ema.…`, `adapters.…`, `optimiser.…`."""
         made = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         if self.average is not None:
             made |= {f"ema.{key}": value for key, value in self.average.model.state_dict().items()}
+        if self.adapters is not None:
+            made |= {f"adapters.{key}": value for key, value in self.adapters.state_dict().items()}
         return made | {f"optimiser.{key}": value for key, value in optimiser_tensors(self.optimiser).items()}
 
     def values(self) -> dict[str, Any]:
@@ -86,6 +90,8 @@ class TrainState:
         _restore_module(self.model, checkpoint.tensors, "model.")
         if self.average is not None:
             _restore_module(self.average.model, checkpoint.tensors, "ema.")
+        if self.adapters is not None:
+            _restore_module(self.adapters, checkpoint.tensors, "adapters.")
         restore_optimiser(self.optimiser, _under(checkpoint.tensors, "optimiser."))
         values = dict(checkpoint.state)
         sums, best = values.pop("sums"), values.pop("best")
