@@ -169,6 +169,46 @@ train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **GROWING)
     assert (folder / "log.jsonl").read_text().count('"resumed"') == 2
 
 
+TRANSFER = {"head_epochs": 1.5, "layer_decay": 0.7, "norms": "recalibrate", "freeze": ("stages.0",)}
+
+
+@pytest.fixture(scope="module")
+def transferred(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transferred") / "run"
+    train_tiny(images, folder, **TRANSFER)
+    return weights(folder)
+
+
+@pytest.mark.parametrize("step", [4, 14, 15, 18])  # everything begins to train after step 14, within an epoch
+def test_a_head_that_trains_first_resumes_exactly(images, transferred, tmp_path, step):
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "run", progress=StopAt(step), **TRANSFER)
+    train_tiny(images, tmp_path / "run", **TRANSFER)
+    assert weights(tmp_path / "run") == transferred
+
+
+def test_killed_on_both_sides_of_the_switch_it_ends_the_same(images, transferred, tmp_path, forks):
+    folder = tmp_path / "run"
+    code = f"""
+from training.test_resume import TRANSFER
+train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **TRANSFER)
+"""
+    killed_at(forks, code, folder, (13, 16))  # checkpoints are of step 12 and 16
+    assert forks.run(code) == (0, "")
+    assert weights(folder) == transferred
+
+
+def killed_at(forks, code, folder, steps):
+    """Run it again and again, each time killed when so many steps are logged, before it can save."""
+    for wanted in steps:
+        process = forks.begin(code)
+        patience = time.monotonic() + 60
+        while steps_logged(folder) < wanted and time.monotonic() < patience:
+            time.sleep(0.001)
+        forks.kill(process)
+        assert forks.end()[0] == -9
+
+
 def test_a_damaged_newest_checkpoint_costs_only_time(images, undisturbed, tmp_path):
     folder, lines = tmp_path / "run", []
     with pytest.raises(KeyboardInterrupt):

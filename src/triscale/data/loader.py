@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ class Batches:
         dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
         return reading(len(self.samples), self._blocks, dice)
 
-    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start_batch: int = 0) -> Generator[Batch]:
         """The batches of one epoch, from `start_batch` on.
 
         `waited` is then the seconds that the caller spent waiting for them, and `skipped` the indices left out so far.

@@ -23,9 +23,10 @@ from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
 from triscale.training.objective import adapters_of, objective_of
 from triscale.training.optim import make_optimiser
-from triscale.training.plan import Plan
-from triscale.training.prepare import training_mode
+from triscale.training.plan import Plan, schedule_of
+from triscale.training.prepare import enter_phase, rates_of
 from triscale.training.progress import Progress
+from triscale.training.recalibrate import recalibrate
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.stage import Stage, stage_at
@@ -67,6 +68,7 @@ class Training:
             recipe.momentum,
             recipe.weight_decay,
             recipe.decay_biases,
+            rates_of(model, recipe),
         )
         self.class_weights = training_weights(self.dataset)
         weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
@@ -116,12 +118,18 @@ class Training:
         if state.batch == self.plan.steps_per_epoch:
             return
         self._enter_stage()
-        training_mode(self.model, self.recipe)
+        self._enter_phase()
         batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
         with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
+                if state.step == self.plan.head_steps:
+                    self._enter_phase()
                 self._one_step(batches)
                 self._save_if_due()
+
+    def _enter_phase(self) -> None:
+        """Train the classifier alone in the first `head_steps`, then everything."""
+        enter_phase(self.model, self.state.optimiser, self.recipe, self.state.step < self.plan.head_steps)
 
     def _enter_stage(self) -> None:
         """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
@@ -175,6 +183,8 @@ class Training:
         """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
         state, began = self.state, time.perf_counter()
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
+        if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
+            recalibrate(list(models.values()), self.dataset.train, self.recipe, self._stop_if_asked)
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
             found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked)
@@ -220,7 +230,7 @@ class Training:
     @property
     def optimiser_rate(self) -> float:
         """The learning rate of the last step."""
-        return self.state.optimiser.param_groups[0]["lr"]
+        return schedule_of(self.recipe, self.plan).rate(max(0, self.state.step - 1))
 
     def _save_if_due(self) -> None:
         """Stop if asked; else write a checkpoint when enough time or steps have passed."""
