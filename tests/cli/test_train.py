@@ -287,3 +287,18 @@ def test_a_teacher_of_other_classes_is_one_line_and_leaves_nothing_behind(net, i
     said = refusal(*arguments(net, images, tmp_path / "run", "--teacher", tmp_path / "dogs.safetensors"))
     assert "does not know 2 of 3 classes, 'apple' first; it knows dog, bridge, fish" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_frozen_stays_to_the_last_bit_and_a_misspelt_part_costs_no_folder(net, images, trained, tmp_path):
+    weights = ("--weights", trained[0] / "model.safetensors")
+    wrong = refusal(*arguments(net, images, tmp_path / "run", *weights, "--freeze", "stam"))
+    assert "the model has no module 'stam'; it has stem, stem.0, stages, stages.0" in wrong
+    frozen = ("--freeze", "stem", "--freeze", "stages.0")
+    done = triscale(*arguments(net, images, tmp_path / "run", *weights, *frozen))
+    assert done.code == 0, done.err
+    assert read_config(tmp_path / "run" / "config.toml")["recipe"]["freeze"] == ["stem", "stages.0"]
+    before, after = (ts.load(each / "model.safetensors").state_dict() for each in (trained[0], tmp_path / "run"))
+    kept = [key for key in before if key.startswith(("stem.", "stages.0."))]
+    assert len(kept) > 12  # weights, and BatchNorm's statistics
+    assert all(torch.equal(before[key], after[key]) for key in kept)
+    assert not torch.equal(before["stages.1.0.expand.conv.weight"], after["stages.1.0.expand.conv.weight"])

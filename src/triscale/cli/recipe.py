@@ -94,7 +94,7 @@ def read_recipe(name: str | None, config: Path | None, changes: Sequence[str], n
     return changed(made, changes, "--set")
 
 
-def with_options(recipe: Recipe, given: Mapping[str, float | None], changes: Sequence[str], mirror: bool) -> Recipe:
+def with_options(recipe: Recipe, given: Mapping[str, object], changes: Sequence[str], mirror: bool) -> Recipe:
     """A recipe with what options of their own say: `--epochs` is that many, however few the images are.
 
     given: by the recipe's names; None where an option was not given. mirror: False never mirrors an image.

@@ -35,6 +35,7 @@ def train(
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
+    freeze: tuple[str, ...] = (),
     teacher: str | None = None,
     distill_weight: float | None = None,
     temperature: float | None = None,
@@ -81,6 +82,8 @@ def train(
         multiplier of its channels
     to
         a budget that it is scaled to: params, macs, activations, memory
+    freeze
+        a part that keeps its weights and statistics, as often as needed: --freeze stem --freeze stages.0
     teacher
         a model to learn from beside the labels: a run's folder, a model file, an exported file (.onnx, .xml), or a name
         with pretrained weights; it must know the classes of the data by name
@@ -103,7 +106,8 @@ def train(
     from triscale.cli.teacher import with_teacher
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
-    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": batch_size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
     chosen = with_teacher(chosen, teacher, distill_weight, temperature)
     _train(subject, data, chosen, folder, skip_broken, quiet=json)
