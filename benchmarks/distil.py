@@ -1,14 +1,14 @@
-"""Does a teacher help a small network that starts from nothing? Three ways to train it, on a few real images a class.
+"""Does a teacher help a network that is too small for published weights? Equal time with one and without.
 
-Sets: those of benchmarks/grow.py, "mnist" and "crops", 20 images a class. The student is what `fit` chooses for the
-budget where no published weights fit. The teacher is Lite0 with its published weights, at 64 pixels.
+Images are those of benchmarks/grow.py, at 64 pixels. The network is Lite0 at 0.6 x width and 0.6 x depth with fresh
+weights. "alone" trains it for all of the time by the recipe "small-data". "taught" first fine-tunes Lite0's published
+weights on the same images for a share of the time, and trains the network for the rest of it by the same recipe, with
+the fine-tuned one as its teacher, at the given weight of the teacher's answers and temperature 2. A step with a teacher
+takes longer, so that there are fewer of them. Time is the processor's, of this process.
 
-Ways: "labels alone", as many steps as `fit` takes ("small-data", at least 2,000) and, as "labels, the teacher's time",
-as many as the slowest other way has time for; "answers of a tuned teacher": Lite0 is fine-tuned first (--tuned steps,
-in its time), then its answers are half of the student's loss; "features of a fresh teacher": the pooled last map of
-Lite0 as published, beside the labels. Seconds are the processor's, of this process, tuning included.
-
-Run: python benchmarks/distil.py [--steps 2000] [--tuned 150] [--seeds 3] [--sets mnist crops] [--budget "macs<=3M"]
+Run: python benchmarks/distil.py [--seconds 60] [--seeds 3] [--sets mnist crops] [--share 0.3] [--weights 0.5 0.9]
+                                 [--threads 1]
+That takes 18 minutes; --seconds 5 --seeds 1 shows that it works.
 """
 
 from __future__ import annotations
@@ -17,151 +17,88 @@ import argparse
 import itertools
 import statistics
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from grow import BATCH, LITE0, PIECE, Task, _made, _pretrained, _recipe, crops, digits, endless, planned
-from triscale.data.dataset import Sample
+import grow
 from triscale.data.loader import Batches
-from triscale.fit.choose import choose
-from triscale.fit.job import BASELINES, known_networks
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
-from triscale.spec import families
-from triscale.spec.limits import parse
-from triscale.spec.network import Network
-from triscale.training.distillation import Distillation
-from triscale.training.evaluate import evaluate, place
-from triscale.training.objective import adapters_of, objective_of
-from triscale.training.optim import make_optimiser
-from triscale.training.prepare import prepared, training_mode
-from triscale.training.recipe import Recipe
-from triscale.training.step import Stepper
-from triscale.training.teacher import Teacher
+from triscale.models.files import save
+from triscale.spec.scaling import scale
+from triscale.training.distillation import Distillation, Distilled
+from triscale.training.evaluate import evaluate
+from triscale.training.objective import Supervised
 
-SIDES = {"mnist": 28, "crops": PIECE}
-ALONE, LONGER, ANSWERS, FEATURES = (
-    "labels alone",
-    "labels, the teacher's time",
-    "answers of a tuned teacher",
-    "features of a fresh teacher",
-)
-TAUGHT = {
-    ANSWERS: Distillation(weight=0.5, temperature=2.0),
-    FEATURES: Distillation(weight=0.0, features=1.0, pooled=True),
-}
+SMALL = replace(scale(grow.LITE0, depth=0.6, width=0.6), resolution=(grow.SIDE, grow.SIDE))
 
 
-@dataclass(frozen=True)
-class Result:
-    """How good a way was, and what it took: steps, seconds of the processor, and the teacher's own accuracy."""
-
-    top1: float
-    steps: int
-    seconds: float
-    teacher: float | None = None
+def judged(model: ConvNet, task: grow.Task) -> float:
+    """Accuracy on the held-out images."""
+    return evaluate(model, Batches(task.held_out, model.preprocessing, grow.BATCH).epoch(0), task.classes).top1
 
 
-def student_for(budget: str, classes: int, side: int) -> Network:
-    """The network that `fit` chooses where it starts from nothing."""
-    baselines = [families.network(name) for name in BASELINES]
-    chosen = choose(parse(budget), classes, side, known_networks(), baselines).chosen
-    assert chosen.weights is None, f"{budget}: {chosen.weights} fits; give a smaller budget"
-    return chosen.network
-
-
-def train(
-    model: ConvNet,
-    given: Recipe,
-    samples: Sequence[Sample],
-    classes: Sequence[str],
-    steps: int,
-    teacher: Teacher | None = None,
-) -> None:
-    """Train for so many steps, as the loop does, without its files."""
-    with prepared(model, given):
-        plan = planned(given, len(samples), steps)
-        objective = objective_of(given, model, classes, None, teacher)
-        optimiser = make_optimiser(model, given.optimiser, plan.learning_rate, given.momentum, given.weight_decay)
-        if (adapters := adapters_of(objective)) is not None:
-            optimiser.add_param_group({"params": list(adapters.parameters()), "weight_decay": 0.0})
-        step = Stepper(model, objective, optimiser, given, plan)
-        batches = Batches(samples, model.preprocessing, BATCH, augmentation=given.augmentation, seed=given.seed)
-        training_mode(model, given)
-        for number, (images, labels, _) in enumerate(itertools.islice(endless(batches), steps)):
-            step(number, place(images, model), labels, ())
-
-
-def result_of(way: str, task: Task, net: Network, seed: int, steps: int, tuned: int) -> Result:
-    """Train a student in one way; the teacher's own time is its time."""
+def fresh(task: grow.Task, seed: int) -> ConvNet:
+    """The small network, read as Lite0 is."""
     torch.manual_seed(seed)
-    given, samples = replace(_recipe("small-data"), seed=seed, distillation=TAUGHT.get(way)), task.drawn(seed)
-    began = time.process_time()
-    teacher, known = None, None
-    if way in TAUGHT:
-        master = _pretrained(LITE0, len(task.classes))
-        if way == ANSWERS:
-            train(master, replace(_recipe("finetune"), seed=seed), samples, task.classes, tuned)
-            master.card = replace(master.card, classes=task.classes)
-        teacher = Teacher.of(master)
+    return create_model(SMALL, num_classes=len(task.classes))
+
+
+def alone(task: grow.Task, seed: int, seconds: float) -> tuple[float, int]:
+    """(accuracy, steps) without a teacher."""
+    model = fresh(task, seed)
+    steps = grow.train_for(model, replace(grow.recipe_for("small-data"), seed=seed), task.drawn(seed), seconds)
+    return judged(model, task), steps
+
+
+def teacher(task: grow.Task, seed: int, seconds: float, path: Path) -> float:
+    """Fine-tune Lite0 for so long, write it, and return its accuracy."""
     torch.manual_seed(seed)
-    model = create_model(net)
-    train(model, given, samples, task.classes, steps, teacher)
-    seconds = time.process_time() - began
-    if way == ANSWERS:
-        known = accuracy(master, task)
-    return Result(accuracy(model, task), steps, seconds, known)
+    model = grow.pretrained(grow.LITE0, len(task.classes))
+    grow.train_for(model, replace(grow.recipe_for("finetune"), seed=seed), task.drawn(seed), seconds)
+    model.card = replace(model.card, classes=task.classes)
+    save(model.eval(), path)
+    return judged(model, task)
 
 
-def accuracy(model: ConvNet, task: Task) -> float:
-    return evaluate(model, Batches(task.held_out, model.preprocessing, BATCH).epoch(0), task.classes).top1
+def taught(task: grow.Task, seed: int, seconds: float, path: Path, weight: float) -> tuple[float, int]:
+    """(accuracy, steps) with the teacher in a file."""
+    model, given = fresh(task, seed), replace(grow.recipe_for("small-data"), seed=seed)
+    labels = Supervised(given.label_smoothing)
+    objective = Distilled(labels, model, Distillation(str(path), weight=weight), task.classes, seed)
+    steps = grow.train_for(model, given, task.drawn(seed), seconds, objective=objective)
+    return judged(model, task), steps
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--tuned", type=int, default=150)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of processor time, the teacher's included")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sets", nargs="+", choices=list(SIDES), default=list(SIDES))
-    parser.add_argument("--budget", default="macs<=3M")
+    parser.add_argument("--sets", nargs="+", choices=["mnist", "crops"], default=["mnist", "crops"])
+    parser.add_argument("--share", type=float, default=0.3, help="of the time, for the teacher")
+    parser.add_argument("--weights", nargs="+", type=float, default=[0.5, 0.9])
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    results: dict[tuple[str, str], list[Result]] = {}
+    torch.set_num_threads(given.threads)
+    results: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        makers = {"mnist": digits, "crops": crops}
-        for name in given.sets:
-            task = makers[name](_made(Path(folder) / name))
-            net = student_for(given.budget, len(task.classes), SIDES[name])
-            print(f"{name}: {net.name} at {net.resolution[0]} px, {len(task.held_out)} held out", flush=True)
-            for seed in range(given.seeds):
-                ways = dict.fromkeys((ALONE, ANSWERS, FEATURES), given.steps)
-                for way, steps in ways.items():
-                    results.setdefault((name, way), []).append(
-                        told(name, seed, way, result_of(way, task, net, seed, steps, given.tuned))
-                    )
-                alone, slowest = results[name, ALONE][-1], max(results[name, way][-1].seconds for way in ways)
-                steps = round(given.steps * slowest / alone.seconds)
-                results.setdefault((name, LONGER), []).append(
-                    told(name, seed, LONGER, result_of(LONGER, task, net, seed, steps, 0))
-                )
-    print(f"\nPyTorch {torch.__version__}, 1 thread, {given.seeds} seeds\n{'':34}held-out accuracy, steps, seconds")
-    for (name, way), found in results.items():
-        rates = [each.top1 for each in found]
-        print(
-            f"{name:6} {way:27} {statistics.mean(rates):6.1%} ({min(rates):.1%}-{max(rates):.1%}) "
-            f"{statistics.median(each.steps for each in found):6.0f} "
-            f"{statistics.median(each.seconds for each in found):6.0f}"
-        )
-
-
-def told(name: str, seed: int, way: str, result: Result) -> Result:
-    own = "" if result.teacher is None else f", the teacher itself {result.teacher:.1%}"
-    print(f"  seed {seed}  {name:6} {way:27} {result.top1:6.1%}  {result.steps} steps, {result.seconds:.0f} s{own}")
-    return result
+        makers = {"mnist": grow.digits, "crops": grow.crops}
+        tasks = {name: makers[name](grow.made(Path(folder) / name)) for name in given.sets}
+        for seed, (name, task) in itertools.product(range(given.seeds), tasks.items()):
+            path = Path(folder) / f"{name}-{seed}.safetensors"
+            found = {"alone": alone(task, seed, given.seconds)}
+            found["the teacher"] = (teacher(task, seed, given.share * given.seconds, path), 0)
+            for weight in given.weights:
+                rest = (1 - given.share) * given.seconds
+                found[f"taught, weight {weight:g}"] = taught(task, seed, rest, path, weight)
+            for way, (top1, steps) in found.items():
+                results.setdefault((way, name), []).append(top1)
+                print(f"  seed {seed}  {name:6} {way:18} {top1:6.1%}  {steps or ''}", flush=True)
+    print(f"\nPyTorch {torch.__version__}, {given.threads} threads, {given.seconds:g} s, {grow.SIDE} px\n")
+    for (way, name), rates in results.items():
+        print(f"{name:6} {way:18} {statistics.mean(rates):6.1%}  {min(rates):.1%}-{max(rates):.1%}")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import json
 import os
-import shutil
 import signal
-from dataclasses import replace
 
 import pytest
 import safetensors.torch
@@ -20,7 +18,7 @@ from tests.training.tiny import tiny_model, tiny_network
 from triscale.spec.files import write_network
 from triscale.training.config import read_config, write_config
 from triscale.training.recipe import Recipe
-from triscale.training.run import read_run
+from triscale.training.run import RunFolder, read_run
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +135,57 @@ def test_growing_may_change_the_classes(images, net, tmp_path):
     assert ts.load(tmp_path / "run" / "model.safetensors").network.classes == 3
 
 
+def test_a_teacher_is_learnt_from_and_parts_are_frozen(net, images, trained, tmp_path, monkeypatch):
+    teacher, _ = trained
+    monkeypatch.chdir(teacher.parent)
+    more = (
+        "--teacher",
+        teacher.name,
+        "--set",
+        "distillation.temperature=3",
+        "--freeze",
+        "stem",
+        "--freeze",
+        "stages.0",
+    )
+    done = triscale(*arguments(net, images, tmp_path / "run", *more, "--set", "head_epochs=0.5"))
+    assert done.code == 0
+    assert "the teacher tiny sees the images at 32x32 pixels; its answers are 50% of the loss, at temp" in done.err
+    assert "only the classifier trains for" in done.err
+    asked = read_run(tmp_path / "run").arguments
+    assert asked["recipe"]["distillation"] == {
+        "teacher": str(teacher.resolve()), "weight": 0.5, "temperature": 3.0, "features": 0.0, "maps": []
+    }  # fmt: skip
+    assert asked["recipe"]["freeze"] == ["stem", "stages.0"]
+    assert len(asked["teacher_sha256"]) == 64
+    assert triscale(*arguments(net, images, tmp_path / "run", *more, "--set", "head_epochs=0.5")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--teacher", "nowhere/run"), "no such teacher"),
+        (("--teacher", "model.onnx"), "model.onnx: is an exported file; give the run or the model.safetensors"),
+        (("--teacher", "efficientnet_b7"), "efficientnet_b7 has no pretrained weights on this machine"),
+        (
+            ("--teacher", "efficientnet_lite0"),
+            "its 1,000 classes lack apple, bridge, cloud; train it on this data first",
+        ),
+        (
+            ("--teacher", "a", "--set", "distillation.teacher=b"),
+            "--teacher and --set distillation.teacher say the same",
+        ),
+        (("--set", "distillation.temperature=2"), "has no teacher; give --teacher MODEL"),
+        (("--set", "distillation.temprature=2"), "did you mean 'temperature'?"),
+        (("--freeze", "stam"), "Recipe.freeze: the model has no module 'stam'; it has stem"),
+    ],
+)
+def test_what_cannot_be_learnt_from_or_frozen_is_one_line_and_the_folder_stays_free(net, images, tmp_path, more, said):
+    assert said in refusal(*arguments(net, images, tmp_path / "run", *more))
+    with RunFolder.open(tmp_path / "run", "train", {"freeze": "spelt right"}):
+        assert [each.name for each in (tmp_path / "run").iterdir() if not each.name.startswith(".")] == ["run.json"]
+
+
 def test_what_cannot_be_grown_is_one_line_and_the_folder_stays_free(images, net, trained, tmp_path):
     write_network(ts.scale(ts.read_network(net), width=0.5), tmp_path / "narrow.json")
     out = tmp_path / "run"
@@ -240,65 +289,3 @@ def test_a_bug_of_ours_is_not_hidden(net, images, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "train", wrong)
     with pytest.raises(RuntimeError, match="a bug"):
         triscale(*arguments(net, images, tmp_path / "run"))
-
-
-def test_a_student_learns_from_a_run_and_from_its_exported_file(net, images, trained, tmp_path):
-    run, _ = trained
-    done = triscale(*arguments(net, images, tmp_path / "student", "--teacher", run, "--distill-weight", "0.7"))
-    assert done.code == 0, done.err
-    told = read_config(tmp_path / "student" / "config.toml")["recipe"]["distillation"]
-    assert (told["teacher"], told["weight"], len(told["sha256"])) == (str(run), 0.7, 64)
-    assert triscale("export", run, "--engine", "onnx", "--out", tmp_path / "big.onnx").code == 0
-    exported = triscale(*arguments(net, images, tmp_path / "other", "--teacher", tmp_path / "big.onnx"))
-    assert exported.code == 0, exported.err
-
-
-def test_a_student_is_not_resumed_with_a_teacher_that_has_learnt_on(net, images, trained, tmp_path):
-    teacher = tmp_path / "big.safetensors"
-    shutil.copy(trained[0] / "model.safetensors", teacher)
-    assert triscale(*arguments(net, images, tmp_path / "run", "--teacher", teacher)).code == 0
-    model = ts.load(teacher)
-    with torch.no_grad():
-        model.head.classifier.bias += 0.1
-    ts.save(model, teacher)
-    assert "recipe.distillation.sha256 was" in refusal(*arguments(net, images, tmp_path / "run", "--teacher", teacher))
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (("--teacher", "nowhere"), "no network is called 'nowhere'"),
-        (("--teacher", "big.onnx"), "big.onnx: there is no such file"),
-        (("--teacher", "net.py:make"), "teacher net.py:make: is code; train and export it"),
-        (("--temperature", "4"), "are for a teacher; give --teacher MODEL too"),
-        (("--set", "distillation.features=1"), "a distillation without a teacher; give --teacher MODEL"),
-        (("--set", "distillation.warmth=2"), "unknown key 'warmth'"),
-    ],
-)
-def test_what_is_no_teacher_is_one_line_and_leaves_nothing_behind(net, images, tmp_path, options, said):
-    assert said in refusal(*arguments(net, images, tmp_path / "run", *options))
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_teacher_of_other_classes_is_one_line_and_leaves_nothing_behind(net, images, trained, tmp_path):
-    model = ts.load(trained[0] / "model.safetensors")
-    model.card = replace(model.card, classes=("dog", "bridge", "fish"))
-    ts.save(model, tmp_path / "dogs.safetensors")
-    said = refusal(*arguments(net, images, tmp_path / "run", "--teacher", tmp_path / "dogs.safetensors"))
-    assert "does not know 2 of 3 classes, 'apple' first; it knows dog, bridge, fish" in said
-    assert not (tmp_path / "run").exists()
-
-
-def test_what_is_frozen_stays_to_the_last_bit_and_a_misspelt_part_costs_no_folder(net, images, trained, tmp_path):
-    weights = ("--weights", trained[0] / "model.safetensors")
-    wrong = refusal(*arguments(net, images, tmp_path / "run", *weights, "--freeze", "stam"))
-    assert "the model has no module 'stam'; it has stem, stem.0, stages, stages.0" in wrong
-    frozen = ("--freeze", "stem", "--freeze", "stages.0")
-    done = triscale(*arguments(net, images, tmp_path / "run", *weights, *frozen))
-    assert done.code == 0, done.err
-    assert read_config(tmp_path / "run" / "config.toml")["recipe"]["freeze"] == ["stem", "stages.0"]
-    before, after = (ts.load(each / "model.safetensors").state_dict() for each in (trained[0], tmp_path / "run"))
-    kept = [key for key in before if key.startswith(("stem.", "stages.0."))]
-    assert len(kept) > 12  # weights, and BatchNorm's statistics
-    assert all(torch.equal(before[key], after[key]) for key in kept)
-    assert not torch.equal(before["stages.1.0.expand.conv.weight"], after["stages.1.0.expand.conv.weight"])

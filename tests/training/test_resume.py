@@ -157,13 +157,7 @@ def test_killed_about_a_change_of_stage_it_ends_the_same(images, growing, tmp_pa
 from training.test_resume import GROWING
 train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **GROWING)
 """
-    for wanted in (17, 20):
-        process = forks.begin(code)
-        patience = time.monotonic() + 60
-        while steps_logged(folder) < wanted and time.monotonic() < patience:
-            time.sleep(0.001)
-        forks.kill(process)
-        assert forks.end()[0] == -9
+    killed_at(forks, code, folder, (17, 20))
     assert forks.run(code) == (0, "")
     assert weights(folder) == growing
     assert (folder / "log.jsonl").read_text().count('"resumed"') == 2
@@ -196,6 +190,25 @@ train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **TRANSFER)
     killed_at(forks, code, folder, (13, 16))  # checkpoints are of step 12 and 16
     assert forks.run(code) == (0, "")
     assert weights(folder) == transferred
+
+
+def test_killed_with_a_teacher_and_adapters_it_ends_the_same(images, tmp_path, forks):
+    train_tiny(images, tmp_path / "teacher", epochs=1)
+    code = """
+from triscale.training.distillation import Distillation
+taught = Distillation({teacher!r}, features=0.5, maps=(2, 4))
+settings = {{"distillation": taught, "mixup": 0.4, "optimiser": {optimiser!r}}}
+train_tiny({images!r}, {folder!r}, epochs=2, checkpoint_steps=4, **settings)
+"""
+    for optimiser in ("adamw", "sgd"):
+        folders = [tmp_path / f"{optimiser} {name}" for name in ("undisturbed", "killed")]
+        given = {"teacher": str(tmp_path / "teacher"), "images": str(images), "optimiser": optimiser}
+        codes = [code.format(folder=str(folder), **given) for folder in folders]
+        assert forks.run(codes[0]) == (0, "")
+        killed_at(forks, codes[1], folders[1], (6, 11))
+        assert forks.run(codes[1]) == (0, "")
+        assert weights(folders[0]) == weights(folders[1])
+        assert (folders[1] / "log.jsonl").read_text().count('"resumed"') == 2
 
 
 def killed_at(forks, code, folder, steps):

@@ -35,11 +35,9 @@ def train(
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
+    no_mirror: bool = False,
     freeze: tuple[str, ...] = (),
     teacher: str | None = None,
-    distill_weight: float | None = None,
-    temperature: float | None = None,
-    no_mirror: bool = False,
     seed: int | None = None,
     skip_broken: bool = False,
     json: Annotated[bool, Parameter(name="--json")] = False,
@@ -82,17 +80,12 @@ def train(
         multiplier of its channels
     to
         a budget that it is scaled to: params, macs, activations, memory
-    freeze
-        a part that keeps its weights and statistics, as often as needed: --freeze stem --freeze stages.0
-    teacher
-        a model to learn from beside the labels: a run's folder, a model file, an exported file (.onnx, .xml), or a name
-        with pretrained weights; it must know the classes of the data by name
-    distill_weight
-        of its answers in the loss, 0..1; the labels have the rest. Of its feature maps: --set distillation.features=1
-    temperature
-        at which answers are compared; above 1 what is not the answer counts for more
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
+    freeze
+        a part that does not learn, such as stem or stages.0; as often as needed
+    teacher
+        a trained model to learn from as well: a run's folder, a model file, or a name with pretrained weights
     seed
         of the split, the order of images, augmentation and fresh weights; the recipe's by default
     skip_broken
@@ -103,13 +96,11 @@ def train(
     subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
     folder = run_folder(out, data, subject.name)
     from triscale.cli.recipe import read_recipe, with_options
-    from triscale.cli.teacher import with_teacher
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": batch_size}
-    given |= {"learning_rate": learning_rate, "freeze": freeze or None}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    chosen = with_teacher(chosen, teacher, distill_weight, temperature)
     _train(subject, data, chosen, folder, skip_broken, quiet=json)
     if json:
         print_json(read_json(folder / "metrics.json"))
@@ -120,20 +111,19 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
     """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller."""
     import torch
 
-    from triscale.cli.teacher import open_teacher
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
-    from triscale.training.loop import require_splits, taught, train
+    from triscale.training.distillation import teacher_arguments
+    from triscale.training.loop import require_splits, train
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
     progress = choose_progress()
     dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
     require_splits(dataset)
-    teacher = open_teacher(recipe.distillation.teacher) if recipe.distillation else None
-    recipe = taught(recipe, teacher, dataset.classes)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
+    asked |= teacher_arguments(recipe.distillation)
     with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
@@ -141,7 +131,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
         model = subject.make(len(dataset.classes), folder, progress.say)
         for note in dataset.notes:
             progress.say(note)
-        result = train(model, dataset, recipe, run, progress, teacher)
+        result = train(model, dataset, recipe, run, progress)
         run.update(state="done", shipped="model.safetensors")
         if not quiet:
             _print_result(result, folder)

@@ -17,12 +17,13 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import Evaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
-from triscale.training.objective import adapters_of, objective_of
-from triscale.training.optim import make_optimiser
+from triscale.training.objective import objective_of
+from triscale.training.optim import make_optimiser, parameter_groups
 from triscale.training.plan import Plan, schedule_of
 from triscale.training.prepare import enter_phase, rates_of
 from triscale.training.progress import Progress
@@ -32,7 +33,6 @@ from triscale.training.run import RunFolder
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
-from triscale.training.teacher import Teacher
 
 LOGGED_STEPS = 200  # of one training, about
 
@@ -48,7 +48,6 @@ class Training:
     run: RunFolder
     progress: Progress
     stop: StopRequest
-    teacher: Teacher | None = None
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
     class_weights: np.ndarray = field(init=False)
@@ -70,13 +69,13 @@ class Training:
             recipe.decay_biases,
             rates_of(model, recipe),
         )
+        average = AveragedModel(model) if self.plan.ema_decay else None
         self.class_weights = training_weights(self.dataset)
         weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
-        objective = objective_of(recipe, model, self.dataset.classes, weights, self.teacher)
-        adapters = adapters_of(objective)
-        if adapters is not None:
-            optimiser.add_param_group({"params": list(adapters.parameters()), "weight_decay": 0.0})
-        average = AveragedModel(model) if self.plan.ema_decay else None
+        objective = objective_of(recipe, self.dataset, model, weights)
+        adapters = objective.adapters if isinstance(objective, Distilled) else None
+        for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
+            optimiser.add_param_group(group)
         self.state = TrainState(model, optimiser, average, adapters=adapters)
         self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
         self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
@@ -87,6 +86,8 @@ class Training:
         checkpoint, notes = self.checkpoints.newest()
         if self.recipe.balance != "none":
             notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
+        if isinstance(self.step.objective, Distilled):
+            notes = (self.step.objective.note, *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
+from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.metrics import MetricsLog
@@ -19,7 +18,6 @@ from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
 from triscale.training.result import M, TrainResult, ship
 from triscale.training.run import RunFolder
-from triscale.training.teacher import Teacher
 
 
 def train(
@@ -28,14 +26,12 @@ def train(
     recipe: Recipe,
     folder: RunFolder | str | Path,
     progress: Progress | None = None,
-    teacher: Teacher | None = None,
 ) -> TrainResult[M]:
     """Train a model, or go on where an earlier call in the same folder stopped, however it stopped.
 
     model: on the device where it is to train; it comes back with the best weights, in evaluation mode. Its fresh
         weights must come from a seed if a run that is killed before its first checkpoint is to end the same.
     folder: a run folder that is held, or a path: then the folder is opened, and marked done at the end.
-    teacher: for a recipe with a distillation, which then carries its hash; see `taught`.
     Training reads `dataset.train`; best, EMA and early stopping see `dataset.val` only; `dataset.test` is read once, by
     the final evaluation, where there is one.
     Writes model.safetensors, metrics.json, log.jsonl, config.toml and checkpoints/ into the folder.
@@ -45,26 +41,23 @@ def train(
         KeyboardInterrupt after Ctrl-C or SIGTERM, with a checkpoint written; FileError when the disk is full.
     """
     _check(model, dataset)
-    recipe = taught(recipe, teacher, dataset.classes)
     if isinstance(folder, RunFolder):
-        return _train(model, dataset, recipe, folder, progress or SilentProgress(), teacher)
-    arguments = {"network": model.name, "recipe": recipe.to_table()}
+        return _train(model, dataset, recipe, folder, progress or SilentProgress())
+    arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
     with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
-        result = _train(model, dataset, recipe, run, progress or SilentProgress(), teacher)
+        result = _train(model, dataset, recipe, run, progress or SilentProgress())
         run.update(state="done", shipped="model.safetensors")
     return result
 
 
-def _train(
-    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress, teacher: Teacher | None
-) -> TrainResult[M]:
+def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult[M]:
     plan = plan_of(recipe, len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
     with prepared(model, recipe) as notes, freed_memory_kept(), stop_on_signal() as stop:
         for note in notes:
             progress.say(note)
-        training = Training(model, dataset, recipe, plan, run, progress, stop, teacher)
+        training = Training(model, dataset, recipe, plan, run, progress, stop)
         training.resume()
         with MetricsLog(run, training.state.step) as training.log:
             training.run_epochs()
@@ -72,29 +65,6 @@ def _train(
     if best is None:
         raise TrainingError("no epoch gave finite values on the validation images; lower learning_rate.")
     return ship(model, dataset, recipe, plan, run, training.state, best)
-
-
-def taught(recipe: Recipe, teacher: Teacher | None, classes: Sequence[str]) -> Recipe:
-    """The recipe with its teacher's hash, as a run records it.
-
-    classes: of the data. Raises: TrainingError when there is a distillation without a teacher or the other way round,
-        the recipe's hash is of another teacher, or the teacher's answers are wanted and it does not know the classes.
-    """
-    wanted = recipe.distillation
-    if wanted is None and teacher is None:
-        return recipe
-    if wanted is None:
-        raise TrainingError("a teacher was given, but the recipe has no distillation; give Recipe.distillation too.")
-    if teacher is None:
-        raise TrainingError("the recipe has a distillation, but there is no teacher; give one (--teacher MODEL).")
-    if wanted.sha256 not in ("", teacher.sha256):
-        raise TrainingError(
-            f"teacher {wanted.teacher}: has hash {teacher.sha256[:12]}, the recipe was made with {wanted.sha256[:12]}; "
-            f"give the same teacher, or leave out distillation.sha256."
-        )
-    if wanted.weight:
-        teacher.columns(classes, wanted.teacher)
-    return replace(recipe, distillation=replace(wanted, sha256=teacher.sha256))
 
 
 def _check(model: Model, dataset: Dataset) -> None:

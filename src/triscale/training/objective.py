@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from triscale.data.dataset import Dataset
 from triscale.models.model import Model
 from triscale.training.distillation import Distilled
-from triscale.training.features import FeatureMatch
 from triscale.training.recipe import Recipe
-from triscale.training.teacher import Teacher
 
 # of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
 Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -34,46 +33,29 @@ class Supervised:
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of a batch, and the logits; computed in float32 whatever the network computes in."""
         logits = model(images)
-        return self.loss(logits, targets), logits
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch's logits (N, classes), a float32 scalar."""
         if self.class_weights is None:
-            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
+            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
         # PyTorch's own weights would divide by the sum of the weights in the batch, and weigh the smoothing too.
         losses = nn.functional.cross_entropy(
             logits.float(), targets, label_smoothing=self.label_smoothing, reduction="none"
         )
         weights = self.class_weights.to(logits.device)
         own = weights[targets] if targets.ndim == 1 else targets @ weights
-        return (losses * own).mean()
+        return (losses * own).mean(), logits
 
 
 def objective_of(
-    recipe: Recipe, model: Model, classes: Sequence[str], class_weights: Tensor | None, teacher: Teacher | None
-) -> Objective:
-    """What a recipe makes smaller: the labels' cross-entropy, with a teacher's answers or features where it has one.
+    recipe: Recipe, dataset: Dataset, model: Model, class_weights: Tensor | None
+) -> Supervised | Distilled:
+    """What a recipe makes smaller on a data set: the one place where it is chosen.
 
-    model: that trains, on its device; the teacher is brought there. classes: names in the order of the outputs.
-    Raises: TrainingError when the teacher has other classes, or there are no maps to be matched.
+    model: that trains. class_weights: as of `Supervised`.
+    Raises: what `Distilled` raises, where the recipe has a teacher.
     """
-    supervised = Supervised(recipe.label_smoothing, class_weights)
-    settings = recipe.distillation
-    if settings is None or teacher is None:
-        return supervised
-    device = next(model.parameters()).device
-    teacher.model.to(device)
-    columns, features = None, None
-    if settings.weight:
-        columns = torch.tensor(teacher.columns(classes, settings.teacher), device=device)
-    if settings.features:
-        features = FeatureMatch(model, teacher.model, settings.strides, settings.pooled, recipe.seed).to(device)
-    return Distilled(supervised.loss, settings, teacher, model.preprocessing, columns, features)
-
-
-def adapters_of(objective: Objective) -> nn.Module | None:
-    """What trains beside the model and is no part of it; None where nothing does."""
-    return objective.features if isinstance(objective, Distilled) else None
+    labels = Supervised(recipe.label_smoothing, class_weights)
+    if recipe.distillation is None:
+        return labels
+    return Distilled(labels, model, recipe.distillation, dataset.classes, recipe.seed)
 
 
 @torch.no_grad()

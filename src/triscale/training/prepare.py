@@ -64,12 +64,11 @@ def enter_phase(model: Model, optimiser: torch.optim.Optimizer, recipe: Recipe, 
     it were new when its training begins.
     """
     training_mode(model, recipe, head_only)
-    resting = set[int]()
-    if head_only:
-        head = model.layers.get_submodule(model.classifier())
-        resting = {id(p) for p in model.parameters()} - {id(p) for p in head.parameters()}
     held = [p for group in optimiser.param_groups for p in group["params"]]
-    if all(id(p) in resting for p in held):
+    classifier = model.layers.get_submodule(model.classifier()) if head_only else model
+    learning = {id(p) for p in classifier.parameters()}
+    resting = {id(p) for p in model.parameters()} - learning
+    if head_only and not any(id(p) in learning for p in held):
         raise TrainingError("Recipe.head_epochs trains the classifier alone, which Recipe.freeze holds; free it.")
     for parameter in held:
         parameter.requires_grad_(id(parameter) not in resting)

@@ -43,9 +43,9 @@ class Recipe:
     augmentation: what happens to training images. mixup, cutmix: alpha of mixing two of a batch, 0 for none; see
         `Mixing`.
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
+    distillation: learn from a teacher too; None learns from the labels alone.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
-    distillation: from a teacher's answers or feature maps; None learns from the labels alone.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
     norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are; "recalibrate"
         trains as "train" does, but whatever is evaluated and saved has statistics that are computed anew for its
@@ -87,8 +87,8 @@ class Recipe:
     mixup: float = 0.0
     cutmix: float = 0.0
     progressive: Progressive | None = None
-    balance: Balance = "none"
     distillation: Distillation | None = None
+    balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"
     norm_momentum: float = 0.1

@@ -50,7 +50,7 @@ class TrainState:
 
     epoch, batch: where it stands; `batch` equals the steps of an epoch while that epoch is not yet evaluated.
     step: steps done. stale: epochs since the best one. seconds: of training so far, over all processes.
-    adapters: what trains beside the model and is thrown away at the end; None where nothing does.
+    adapters: what trains beside the model and is no part of it.
     """
 
     model: nn.Module
