@@ -47,6 +47,13 @@ def test_frozen_parts_neither_learn_nor_move_their_statistics():
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_statistics_that_are_not_there_are_said_to_be_missing():
+    model = plain_model()
+    model.module.body[1] = nn.Identity()
+    with prepared(model, Recipe(norms="recalibrate")) as notes:
+        assert "Own has no BatchNorm: there are no statistics to compute anew" in notes
+
+
 def test_frozen_norms_keep_their_statistics_but_not_their_weights():
     model, recipe = ConvNet(tiny_network()), Recipe(norms="frozen")
     training_mode(model, recipe)
