@@ -192,6 +192,11 @@ def test_settings_that_cannot_be_are_refused_by_name(field, value):
         Distillation(**{field: value})
 
 
+def test_a_recipe_with_a_teacher_reads_back_from_its_table():
+    recipe = Recipe(distillation=Distillation("runs/teacher", weight=0.0, features=0.5, maps=(8, 16)))
+    assert Recipe.from_table(recipe.to_table()) == recipe
+
+
 def test_a_teacher_that_is_not_there_is_one_line(tmp_path):
     (tmp_path / "teacher.safetensors").touch()
     with pytest.raises(FileError, match=r"no such teacher; nearby in .*: teacher.safetensors"):
