@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from images import NAMES, make_folder, make_image
-from training.tiny import tiny_images, tiny_model, tiny_network, train_tiny
+from training.tiny import plain_model, tiny_images, tiny_model, tiny_network, train_tiny
 from triscale.data.dataset import read_dataset
 from triscale.errors import FileError, RunError, TrainingError
 from triscale.models.assembler import ConvNet
@@ -128,6 +128,17 @@ def test_adapters_go_from_the_students_channels_to_the_teachers(tmp_path, maps, 
     assert all(map(torch.equal, objective.adapters.parameters(), again.adapters.parameters()))
 
 
+def test_a_users_module_learns_the_pooled_features_and_has_no_named_maps(tmp_path):
+    path, student = teacher_file(tmp_path), plain_model()
+    objective = distilled(path, student, features=1.0)
+    assert tuple(objective.adapters["pooled"].weight.shape[:2]) == (32, 8)
+    loss, _ = objective(student, torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]))
+    loss.backward()
+    assert all(p.grad is not None for p in (*student.parameters(), *objective.adapters.parameters()))
+    with pytest.raises(TrainingError, match="is a module of your own, whose maps have no names"):
+        distilled(path, student, features=1.0, maps=(4,))
+
+
 def test_a_map_that_is_not_there_names_those_that_are(tmp_path):
     with pytest.raises(TrainingError, match=r"tiny has no map at stride 7; distillation.maps takes 2, 4"):
         distilled(teacher_file(tmp_path), features=1.0, maps=(7,))
@@ -179,6 +190,11 @@ def test_another_teacher_in_the_same_place_is_refused(tmp_path, images):
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(TrainingError, match=rf"Distillation\.{field} must be"):
         Distillation(**{field: value})
+
+
+def test_a_recipe_with_a_teacher_reads_back_from_its_table():
+    recipe = Recipe(distillation=Distillation("runs/teacher", weight=0.0, features=0.5, maps=(8, 16)))
+    assert Recipe.from_table(recipe.to_table()) == recipe
 
 
 def test_a_teacher_that_is_not_there_is_one_line(tmp_path):

@@ -4,12 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from training.tiny import tiny_images, tiny_model, tiny_network, train_tiny
+from training.tiny import plain_model, tiny_images, tiny_model, tiny_network, train_tiny
 from triscale.errors import TrainingError
 from triscale.models.assembler import ConvNet
 from triscale.models.layers import DropConnect
-from triscale.modules.plain import Origin, PlainModel
-from triscale.spec.preprocessing import Preprocessing
 from triscale.training.objective import Supervised
 from triscale.training.optim import make_optimiser, parameter_groups
 from triscale.training.plan import plan_of
@@ -49,6 +47,13 @@ def test_frozen_parts_neither_learn_nor_move_their_statistics():
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_statistics_that_are_not_there_are_said_to_be_missing():
+    model = plain_model()
+    model.module.body[1] = nn.Identity()
+    with prepared(model, Recipe(norms="recalibrate")) as notes:
+        assert "Own has no BatchNorm: there are no statistics to compute anew" in notes
+
+
 def test_frozen_norms_keep_their_statistics_but_not_their_weights():
     model, recipe = ConvNet(tiny_network()), Recipe(norms="frozen")
     training_mode(model, recipe)
@@ -78,32 +83,15 @@ def test_a_frozen_stage_is_the_same_to_the_last_bit_after_training(tmp_path):
 
 
 def test_names_to_freeze_are_those_of_the_users_module():
-    model = plain()
+    model = plain_model()
     with prepared(model, Recipe(freeze=("body",))):
         learns = [name for name, p in model.layers.named_parameters() if p.requires_grad]
     assert learns == ["scale", "last.weight", "last.bias"]
 
 
-def plain():
-    torch.manual_seed(0)
-
-    class Own(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(1, 8, 1, 1))
-            self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
-            self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-            self.last = nn.Linear(8, 3)
-
-        def forward(self, x):
-            return self.last(self.pool(self.scale * self.body(x)))
-
-    return PlainModel(Own(), Preprocessing(size=(32, 32)), Origin(outputs=3))
-
-
 def test_while_the_classifier_trains_alone_nothing_else_changes(tmp_path):
     images = tiny_images(tmp_path / "images")
-    for made, classifier in ((tiny_model, "head.classifier."), (plain, "last.")):
+    for made, classifier in ((tiny_model, "head.classifier."), (plain_model, "last.")):
         model = made()
         before = {key: value.clone() for key, value in model.tensors().items()}
         folder = tmp_path / classifier
@@ -154,7 +142,7 @@ def test_learning_rates_fall_by_stage_towards_the_stem():
 
 
 def test_a_users_module_falls_by_its_children_and_what_is_in_none_learns_slowest():
-    model = plain()
+    model = plain_model()
     recipe = Recipe(layer_decay=0.5)
     groups = parameter_groups(model, 0.1, rates=rates_of(model, recipe))
     named = {id(p): name for name, p in model.layers.named_parameters()}

@@ -110,8 +110,9 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         notes.append(f"{epochs} epochs instead of {recipe.epochs}: {images} images make few steps, {total} are wanted")
     if plan.head_steps:
         share = plan.head_steps / plan.steps_per_epoch
+        said = "1 epoch" if share == 1 else f"{share:.3g} epochs"
         then = "then all parts, with the schedule from its beginning" if plan.head_steps < total else "to the end"
-        notes.append(f"only the classifier trains for {plan.head_steps} steps ({share:.3g} epochs), {then}")
+        notes.append(f"only the classifier trains for {plan.head_steps} steps ({said}), {then}")
     if recipe.norms == "recalibrate":
         seen = recalibrating_batches(recipe, images) * batch
         notes.append(f"BatchNorm statistics of what is evaluated and saved: anew over {seen:,} training images")

@@ -29,6 +29,8 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
         notes += (f"{model.name} does not take images in channels_last layout: it trains in the usual one, slower",)
     notes += tuple(rate_notes(model, recipe))
     norms = [(each, each.momentum) for each in norms_of(model)]
+    if recipe.norms == "recalibrate" and not norms:
+        notes += (f"{model.name} has no BatchNorm: there are no statistics to compute anew",)
     trainable = [(each, each.requires_grad) for each in model.parameters()]
     try:
         for norm, _ in norms:
