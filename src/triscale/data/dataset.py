@@ -112,17 +112,20 @@ def read_entries(
     """
     listing = find_images(path, verify, progress)
     _require_sound(listing)
-    facts = map_files(
-        lambda entry: entry.facts or look(entry.path, verify),
-        listing.entries,
-        None if listing.entries and listing.entries[0].facts else progress,
-    )
+    facts = _facts(listing.entries, verify, progress)
     usable = [(entry, fact) for entry, fact in zip(listing.entries, facts, strict=True) if fact.trouble is None]
     troubles = [*listing.troubles, *(fact.trouble for fact in facts if fact.trouble is not None)]
     if troubles and not skip_broken:
         raise _refusal(listing, troubles)
     _require_classes_left(listing, usable)
     return listing, usable, troubles
+
+
+def _facts(entries: tuple[Entry, ...], verify: bool, progress: Progress | None) -> list[Facts]:
+    known = [entry.facts for entry in entries if entry.facts is not None]
+    if len(known) == len(entries):
+        return known
+    return map_files(lambda entry: entry.facts or look(entry.path, verify), entries, progress)
 
 
 def _require_sound(listing: Listing) -> None:

@@ -94,7 +94,8 @@ def _patiently(url: str, action: Callable[[], None]) -> None:
 def _download(url: str, place: Path, size: int, sha256: str, abandoned: threading.Event) -> None:
     digest, came = hashlib.sha256(), 0
     with _opened(url) as (stream, announced), place.open("wb") as file:
-        while piece := stream.read(PIECE):
+        some = getattr(stream, "read1", stream.read)  # what has come, so that a slow line is given up at once
+        while piece := some(PIECE):
             if abandoned.is_set():
                 raise DataError(f"{url}: stopped after {came:,} bytes; the same command again begins it anew.")
             file.write(piece)
