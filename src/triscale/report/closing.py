@@ -47,7 +47,9 @@ def files(report: FitReport) -> Html:
         table(titles, rows, styles=("name", "", "number", "number", "", "why")) if rows else paragraph("None."),
         bullets(report.missing),
         paragraph(
-            "Beside them: model.safetensors (what triscale loads), network.json, config.toml, metrics.json.", "note"
+            "Beside them: model.safetensors (what triscale loads), network.json, config.toml, metrics.json and "
+            "evaluation.json.",
+            "note",
         ),
     ]
     return section("files", "The files", parts)

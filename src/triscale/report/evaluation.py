@@ -49,7 +49,8 @@ def evaluation(found: EvaluationSummary, names: Sequence[str]) -> Html:
         paragraph(_on(found)),
         paragraph({"val": NO_TEST, "train": SEEN, "all": SEEN}.get(found.split, ""), "note"),
         facts(figures(found)),
-        element("div", join([_matrix(found, names), _classes(found, names)]), css="columns"),
+        _matrix(found, names),
+        _classes(found, names),  # seven columns: below the matrix, not beside it
         errors if found.map is None else Html(""),
         _calibration(found.calibration, found.map is not None) if found.calibration is not None else Html(""),
         _corruptions(found),
