@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -91,12 +90,11 @@ def test_a_line_goes_on_from_its_largest_two_points():
     assert line(16) == 560.0
     line.points |= {16: 700.0, 64: math.inf}
     assert (line(16), line(24)) == (700.0, 880.0)
-    assert line(64) == math.inf
+    assert line(64) == line(80) == math.inf
 
 
 def test_a_probe_that_fails_for_another_reason_says_it(images, monkeypatch):
     dataset = read_dataset(images)
-    Path(dataset.train[0].path)
     recipe = Recipe(batch_size=8, freeze=("nowhere",))
     with pytest.raises(TrainingError, match="the model has no module 'nowhere'"):
         choose_batch(tiny_model(), dataset, recipe, lambda line: None)
@@ -197,16 +195,16 @@ def check_run(done, folder, limit):
 
 
 def test_under_a_limit_it_trains(images, tmp_path):
-    limit = 640 * MB
+    limit = 850 * MB
     done = train_within(images, tmp_path / "run", limit, batch=32)
-    assert check_run(done, tmp_path / "run", limit) >= 1
+    assert check_run(done, tmp_path / "run", limit) >= 2
 
 
 @pytest.mark.slow
 def test_ten_limits_of_ten_are_kept(tmp_path):
     images = tiny_images(tmp_path / "images", train=44)
     parts = []
-    for number, megabyte in enumerate((640, 680, 720, 760, 820, 880, 960, 1100, 1300, 1600)):
+    for number, megabyte in enumerate((720, 760, 800, 840, 900, 960, 1050, 1200, 1400, 1800)):
         folder = tmp_path / f"run-{number}"
         parts.append(check_run(train_within(images, folder, megabyte * MB, size=96), folder, megabyte * MB))
     assert parts[0] >= 3  # the tightest makes many parts of a batch,

@@ -115,7 +115,17 @@ def test_stopped_while_evaluating_it_ends_the_same(images, undisturbed, tmp_path
     assert weights(tmp_path / "run") == undisturbed
 
 
-@pytest.mark.parametrize("settings", [{"optimiser": "sgd"}, {"optimiser": "rmsprop_tf"}, {"norms": "frozen"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": "sgd"},
+        {"optimiser": "rmsprop_tf"},
+        {"norms": "frozen"},
+        {"accumulate": 3},
+        {"precision": "fp16"},
+        {"checkpoint_activations": "block"},
+    ],
+)
 def test_every_optimiser_resumes_exactly(images, tmp_path, settings):
     settings = {"learning_rate": 0.02, "epochs": 2, **settings}
     train_tiny(images, tmp_path / "a", **settings)

@@ -93,7 +93,9 @@ class Line:
         self.points: dict[int, float] = {}
 
     def __call__(self, size: int) -> float:
-        """Bytes for so many images at once; nan where nothing was measured."""
+        """Bytes for so many images at once; infinite from where memory ran out; nan where nothing was measured."""
+        if any(size >= failed for failed, need in self.points.items() if need == math.inf):
+            return math.inf
         known = sorted(each for each in self.points.items() if each[1] < math.inf)
         if not known:
             return math.nan
@@ -108,7 +110,7 @@ def _fewest_parts(line: Line, batch: int, at_least: int, room: Room) -> int:
         need = line(math.ceil(batch / parts))
         if math.isnan(need) or need <= room.size * (1 - SPARE):
             return parts
-    return min(batch, 2 * at_least)  # beyond what was measured the line is a guess
+    return batch  # one image at a time; the line is a guess, and the try tells
 
 
 def train_with_what_fits(
