@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,12 +96,13 @@ def train(
     from triscale.training.loop import require_splits
     from triscale.training.loop import train as do
     from triscale.training.progress import choose_progress
-    from triscale.training.run import RunFolder
+    from triscale.training.together import open_run
+    from triscale.training.world import joined, world_from
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    progress = choose_progress()
+    progress = choose_progress(quiet=not world_from(os.environ).is_main)
     dataset = read_dataset(data, seed=chosen.seed, skip_broken=skip_broken)
     require_splits(dataset)
     torch.manual_seed(chosen.seed)
@@ -111,18 +112,18 @@ def train(
         "recipe": chosen.to_table(),
         "skip_broken": skip_broken,
     }
-    with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
+    with joined() as world, open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
         if run.is_done:
-            print(f"{folder}: is done already", file=sys.stderr)
+            progress.say(f"{folder}: is done already")
         else:
-            model = subject.make(len(dataset.classes), folder, progress.say)
+            model = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
             for note in dataset.notes:
                 progress.say(note)
             result = do(model, dataset, chosen, run, progress)
             run.update(state="done", shipped="model.safetensors")
-            if not json:
+            if world.is_main and not json:
                 _print_result(result, folder)
-        if json:
+        if world.is_main and json:
             print_json(read_json(folder / "metrics.json"))
     return 0
 

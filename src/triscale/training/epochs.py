@@ -27,10 +27,13 @@ from triscale.training.plan import Plan
 from triscale.training.prepare import training_mode
 from triscale.training.progress import Progress
 from triscale.training.recipe import Recipe
+from triscale.training.replicas import Replica, share_statistics
 from triscale.training.run import RunFolder
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
+from triscale.training.together import newest_of_all
+from triscale.training.world import World
 
 LOGGED_STEPS = 200  # of one training, about
 
@@ -46,6 +49,7 @@ class Training:
     run: RunFolder
     progress: Progress
     stop: StopRequest
+    world: World = World()
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
     class_weights: np.ndarray = field(init=False)
@@ -71,13 +75,21 @@ class Training:
         self.class_weights = training_weights(self.dataset)
         weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
         objective = Supervised(recipe.label_smoothing, weights)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
-        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
+        network = None if self.world.is_alone else Replica(model, self.world, recipe.compress)
+        classes = len(self.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, self.world)
+        self.val_batches = Batches(
+            self.dataset.val,
+            model.preprocessing,
+            self.plan.batch_size,
+            workers=self.world.workers,
+            part=self.world.part,
+        )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
-        checkpoint, notes = self.checkpoints.newest()
+        checkpoint, notes = newest_of_all(self.checkpoints, self.world)
         if self.recipe.balance != "none":
             notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
@@ -132,6 +144,8 @@ class Training:
             self.plan.batch_size,
             augmentation=stage.augmentation,
             seed=recipe.seed,
+            workers=self.world.workers,
+            part=self.world.part,
             class_weights=self.class_weights if recipe.balance == "sampling" else None,
             size=stage.size,
         )
@@ -150,6 +164,8 @@ class Training:
         except NonFiniteError as error:
             self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
             raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
+        if not self.recipe.sync_norms:
+            share_statistics(self.model, self.world)
         if state.average is not None:
             state.average.update(ramped_decay(state.step, self.plan.ema_decay))
         state.step += 1
@@ -172,7 +188,7 @@ class Training:
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
-            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked)
+            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked, self.world)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
@@ -227,16 +243,18 @@ class Training:
             self._save()
 
     def _stop_if_asked(self) -> None:
-        if self.stop.asked:
+        if self.world.any(self.stop.asked):
             self._save()
             self.run.update(state="interrupted")
             self.progress.say(f"stopped at step {self.state.step}; the same command goes on from there")
+            self.world.barrier()  # whoever ends first makes torchrun end the others, and one is still writing
             raise KeyboardInterrupt
 
     def _save(self) -> None:
         state, best = self.state, self.state.best
-        weights, step = (None, 0) if best is None else (best.tensors, best.step)
-        self.checkpoints.write(state.step, state.tensors(), state.values(), weights, step)
+        if self.run.writes:
+            weights, step = (None, 0) if best is None else (best.tensors, best.step)
+            self.checkpoints.write(state.step, state.tensors(), state.values(), weights, step)
         self.saved = (time.monotonic(), state.step)
 
     def _newest_name(self) -> str:

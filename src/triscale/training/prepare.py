@@ -70,6 +70,7 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
     ]
 
 
-def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
-    """Every BatchNorm of a model, those of its linear layers too."""
-    return [each for each in model.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
+def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm]:
+    """Every BatchNorm of a model, those of its linear layers and synchronised ones too."""
+    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
+    return [each for each in model.modules() if isinstance(each, kinds)]

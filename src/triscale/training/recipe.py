@@ -17,6 +17,7 @@ from triscale.training.schedule import SCHEDULES, ScheduleName
 Norms = Literal["train", "frozen"]
 Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["fp32", "bf16"]
+Compression = Literal["none", "fp16", "bf16"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -49,6 +50,8 @@ class Recipe:
     norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
+    sync_norms: where several processes train together, BatchNorm is over the images of all of them; without it, of each
+        for itself. compress: their gradients travel as "fp16" or "bf16", which halves the traffic and rounds them.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
     precision: "bf16" computes in bfloat16 where that is safe, for GPUs.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
@@ -83,6 +86,8 @@ class Recipe:
     patience: int = 0
     norms: Norms = "train"
     norm_momentum: float = 0.1
+    sync_norms: bool = True
+    compress: Compression = "none"
     freeze: tuple[str, ...] = ()
     precision: Precision = "fp32"
     channels_last: bool = True
@@ -118,6 +123,7 @@ class Recipe:
             ("balance", get_args(Balance)),
             ("norms", get_args(Norms)),
             ("precision", get_args(Precision)),
+            ("compress", get_args(Compression)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)

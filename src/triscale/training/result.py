@@ -16,6 +16,7 @@ from triscale.training.plan import Plan
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
+from triscale.training.world import World
 
 M = TypeVar("M", bound=Model)
 
@@ -46,15 +47,22 @@ class TrainResult(Generic[M]):
 
 
 def ship(
-    model: M, dataset: Dataset, recipe: Recipe, plan: Plan, run: RunFolder, state: TrainState, best: Best
+    model: M,
+    dataset: Dataset,
+    recipe: Recipe,
+    plan: Plan,
+    run: RunFolder,
+    state: TrainState,
+    best: Best,
+    world: World = World(),
 ) -> TrainResult[M]:
     """Load the best weights into the model, evaluate them, and write model.safetensors and metrics.json."""
     with torch.no_grad():
         for key, value in model.state_dict().items():
             value.copy_(best.tensors[key])
     model.eval()
-    val = _evaluate(model, dataset, dataset.val, plan)
-    test = _evaluate(model, dataset, dataset.test, plan) if dataset.test else None
+    val = _evaluate(model, dataset, dataset.val, plan, world)
+    test = _evaluate(model, dataset, dataset.test, plan, world) if dataset.test else None
     shown = val if test is None else test
     metrics = _metrics(model, "val" if test is None else "test", shown, val, state, best)
     model.card = replace(
@@ -65,14 +73,16 @@ def ship(
         else "trained by triscale",
         metrics={"top1": shown.top1, "top5": shown.top5},
     )
-    save(model, run.path / "model.safetensors")
+    if run.writes:
+        save(model, run.path / "model.safetensors")
     run.write_json("metrics.json", metrics)
     run.update(shipped=run.record.shipped or "model.safetensors")
     return TrainResult(model, best.source, best.epoch, state.epoch, val, test, state.seconds, plan, metrics)
 
 
-def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> Evaluation:
-    return evaluate(model, Batches(samples, model.preprocessing, plan.batch_size).epoch(0), dataset.classes)
+def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan, world: World) -> Evaluation:
+    batches = Batches(samples, model.preprocessing, plan.batch_size, workers=world.workers, part=world.part)
+    return evaluate(model, batches.epoch(0), dataset.classes, world)
 
 
 def _metrics(

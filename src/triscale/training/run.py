@@ -58,11 +58,13 @@ class RunFolder:
     """A run folder that this process holds; make it with `RunFolder.open`, use it in a `with` block.
 
     notes: what a person should know on resuming (another torch, another number of threads).
+    writes: False in a process that trains along with the one that holds the folder: it leaves the files to that one.
     """
 
     path: Path
     record: RunRecord
     notes: tuple[str, ...] = ()
+    writes: bool = True
     _lock: int = field(default=-1, repr=False)
 
     @classmethod
@@ -147,16 +149,21 @@ class RunFolder:
 
     def write_json(self, name: str, value: object) -> None:
         """Write a file of the folder as indented JSON, atomically."""
+        if not self.writes:
+            return
         atomic.write_bytes(
             self.path / name, msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1) + b"\n"
         )
 
     def write_config(self, table: Mapping[str, object]) -> None:
         """Write `config.toml`: all that was decided, readable back."""
-        write_config(self.path / "config.toml", table)
+        if self.writes:
+            write_config(self.path / "config.toml", table)
 
     def log(self, event: str, fields: Mapping[str, object]) -> None:
         """Append one line to `log.jsonl`. Raises: FileError when the disk is full; earlier lines are untouched."""
+        if not self.writes:
+            return
         path = self.path / "log.jsonl"
         line = msgspec.json.encode({"event": event, "time": round(time.time(), 3), **fields}, enc_hook=str) + b"\n"
         try:
