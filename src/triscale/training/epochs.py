@@ -33,7 +33,7 @@ from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
 from triscale.training.together import newest_of_all
-from triscale.training.world import World
+from triscale.training.world import ALONE, World
 
 LOGGED_STEPS = 200  # of one training, about
 
@@ -49,7 +49,7 @@ class Training:
     run: RunFolder
     progress: Progress
     stop: StopRequest
-    world: World = World()
+    world: World = ALONE
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
     class_weights: np.ndarray = field(init=False)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from triscale.errors import TrainingError
-from triscale.training.world import World
+from triscale.training.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     classes: Sequence[str],
-    world: World = World(),
+    world: World = ALONE,
 ) -> Evaluation:
     """Evaluate one model; it is left in the mode it was in.
 
@@ -71,7 +71,7 @@ def evaluate_all(
     batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     classes: Sequence[str],
     each_batch: Callable[[], None] | None = None,
-    world: World = World(),
+    world: World = ALONE,
 ) -> list[Evaluation]:
     """Evaluate several models on the same batches, reading each image once; `each_batch` is called after each.
 

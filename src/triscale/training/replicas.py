@@ -42,6 +42,9 @@ class Replica(nn.Module):
         return self._wrapped[0](images)
 
 
+_BUFFERS = ("forward_sync_buffers", "broadcast_buffers")
+
+
 class _WithSpare(nn.Module):
     """A model, and a parameter that nothing uses.
 
@@ -62,13 +65,13 @@ def _wrapped(whole: _WithSpare, compress: Compression) -> DistributedDataParalle
     device = whole.spare.device
     # Statistics are kept equal by `synced_norms` or `share_statistics`; the switch has another name since torch 2.13.
     names = inspect.signature(DistributedDataParallel).parameters
-    buffers = "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
+    buffers: dict[str, Any] = {next(each for each in _BUFFERS if each in names): False}
     made = DistributedDataParallel(
         whole,
         device_ids=[device.index] if device.type == "cuda" else None,
         find_unused_parameters=True,
         init_sync=False,  # weights are equal already
-        **{buffers: False},
+        **buffers,
     )
     hook = _hook(compress)
     if hook is not None:
@@ -86,7 +89,7 @@ def _hook(compress: Compression) -> Any:
 
 @contextlib.contextmanager
 def in_step(model: nn.Module, world: World, sync_norms: bool) -> Generator[None]:
-    """Within the block a model has the weights and statistics of process 0, and with `sync_norms` BatchNorm over all."""
+    """Within the block a model has the weights and statistics of process 0; with `sync_norms`, BatchNorm over all."""
     world.broadcast([*model.parameters(), *model.buffers()])
     with synced_norms(model, world) if sync_norms else contextlib.nullcontext():
         yield

@@ -16,7 +16,7 @@ from triscale.training.plan import Plan
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
-from triscale.training.world import World
+from triscale.training.world import ALONE, World
 
 M = TypeVar("M", bound=Model)
 
@@ -54,7 +54,7 @@ def ship(
     run: RunFolder,
     state: TrainState,
     best: Best,
-    world: World = World(),
+    world: World = ALONE,
 ) -> TrainResult[M]:
     """Load the best weights into the model, evaluate them, and write model.safetensors and metrics.json."""
     with torch.no_grad():

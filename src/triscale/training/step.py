@@ -17,7 +17,7 @@ from triscale.training.objective import Objective, hits
 from triscale.training.plan import Plan, schedule_of
 from triscale.training.recipe import Recipe
 from triscale.training.stage import mixing_at
-from triscale.training.world import World
+from triscale.training.world import ALONE, World
 
 NAMED_FILES = 4
 
@@ -55,7 +55,7 @@ class Stepper:
     plan: Plan
     classes: int = 0
     network: nn.Module | None = None
-    world: World = World()
+    world: World = ALONE
 
     def __call__(self, step: int, images: Tensor, labels: Tensor, files: Sequence[str]) -> StepResult:
         """Step number `step` (from 0) on a batch that is on the model's device; `files` name its images.

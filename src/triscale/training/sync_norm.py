@@ -34,13 +34,18 @@ class SyncedNorm(nn.BatchNorm2d):
             raise TrainingError(
                 "BatchNorm needs more than one value a channel: train with a larger batch or larger images."
             )
-        if self.running_mean is not None and self.running_var is not None:
-            self.num_batches_tracked.add_(1)
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            with torch.no_grad():
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-                self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), share)
+        self._follow(mean, var * (count / (count - 1)))
         return _Normalise.apply(input, self.weight, self.bias, mean, var, count, self.eps)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, var: Tensor) -> None:
+        """Move the running statistics towards those of a batch."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(var.to(self.running_var.dtype), share)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:

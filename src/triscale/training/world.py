@@ -142,6 +142,9 @@ class World:
         self.any(False)
 
 
+ALONE = World()
+
+
 def _as_tensor(data: bytes) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
 
@@ -152,7 +155,7 @@ def world_from(environment: Mapping[str, str]) -> World:
     Raises: TrainingError where that says that there are others, but not where, or makes no sense.
     """
     if environment.get("WORLD_SIZE", "1") == "1":
-        return World()
+        return ALONE
     missing = [name for name in _NEEDED if not environment.get(name)]
     if missing:
         raise TrainingError(
