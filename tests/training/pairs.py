@@ -1,6 +1,7 @@
 """Several processes that train together, in a process that `forks.Forks` made: as torchrun starts them, but at once."""
 
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -26,7 +27,10 @@ def together(code, size=2):
     for rank, ended in codes.items():
         if ended:
             print(f"rank {rank} ended with {ended}", flush=True)
-    os._exit(max(codes.values(), key=abs))
+    worst = max(codes.values(), key=abs)
+    if worst == -9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(worst)
 
 
 def _run(code, rank, size, port):

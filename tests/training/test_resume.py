@@ -9,7 +9,6 @@ import time
 import pytest
 import torch
 
-from training.forks import Forks
 from training.tiny import tiny_images, tiny_model, train_tiny
 from triscale.data.augment import Augmentation
 from triscale.errors import FileError, RunError
@@ -49,12 +48,6 @@ def weights(folder):
 def steps_logged(folder):
     path = folder / "log.jsonl"
     return path.read_bytes().count(b'"event":"step"') if path.exists() else 0
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks() as made:
-        yield made
 
 
 def training(images, folder):

@@ -1,12 +1,16 @@
 """Two processes that train together do what one does, and one line says what goes wrong between them."""
 
+import os
+import signal
+import time
+from pathlib import Path
+
 import pytest
 from safetensors.torch import load_file
 
-from training.forks import Forks
 from training.tiny import tiny_images
 from triscale.data.augment import Augmentation
-from triscale.training.run import read_log, read_run
+from triscale.training.run import RunFolder, read_log, read_run
 
 # What the number of processes may not change: no random numbers are drawn in the network. 20 steps and more.
 SETTLED = {
@@ -24,12 +28,6 @@ def images(tmp_path_factory):
     return tiny_images(tmp_path_factory.mktemp("images"), val=5)  # 15: no multiple of a batch, nor of two
 
 
-@pytest.fixture(scope="module")
-def forks():
-    with Forks("import torch.distributed, torch.nn.parallel") as made:
-        yield made
-
-
 def train(forks, images, folder, size=2, settings="SETTLED", more=""):
     code = f"""
 from training.pairs import together
@@ -40,6 +38,11 @@ train_tiny({str(images)!r}, {str(folder)!r}, **{settings} | dict({more}))
 ''', {size})
 """
     return forks.run(code)
+
+
+def steps_logged(folder):
+    path = folder / "log.jsonl"
+    return path.read_bytes().count(b'"event":"step"') if path.exists() else 0
 
 
 def losses(folder):
@@ -77,3 +80,141 @@ def test_without_synchronisation_they_do_not(images, tmp_path, forks):
     one, two = last_tensors(tmp_path / "one"), last_tensors(tmp_path / "two")
     assert furthest(one, two, "model.") > 1e-2
     assert losses(tmp_path / "two") != pytest.approx(losses(tmp_path / "one"), abs=1e-2)
+
+
+RESTLESS = {  # all that draws random numbers, and that keeps something from step to step
+    "epochs": 4,
+    "learning_rate": 0.02,
+    "mixup": 0.2,
+    "cutmix": 0.5,
+    "drop_connect": 0.2,
+    "augmentation": Augmentation(crop_area=(0.6, 1.0)),
+    "checkpoint_steps": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(forks, images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert train(forks, images, folder, settings="RESTLESS") == (0, "")
+    return weights(folder)
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def restless(images, folder, pids, before="", more=""):
+    """Code that trains in two processes, each of which says its number in a file first."""
+    return f"""
+from training.pairs import together
+together('''
+import os
+from pathlib import Path
+from training.test_spreading import *
+from training.tiny import train_tiny
+Path(f"{pids}-{{rank}}").write_text(str(os.getpid()))
+{before}
+train_tiny({str(images)!r}, {str(folder)!r}, **RESTLESS | dict({more}))
+''')
+"""
+
+
+def reach(folder, steps):
+    """Wait until so many steps are in the log."""
+    patience = time.monotonic() + 60
+    while steps_logged(folder) < steps and time.monotonic() < patience:
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_is_killed_and_the_same_command_ends_the_same(images, undisturbed, tmp_path, forks, victim):
+    folder, pids = tmp_path / "run", tmp_path / "pids"
+    code = restless(images, folder, pids)
+    forks.begin(code)
+    reach(folder, 10 + 7 * victim)
+    forks.kill(int(Path(f"{pids}-{victim}").read_text()))
+    status, said = forks.end()
+    assert status == -9
+    if victim == 1:
+        assert "rank 0: another process of this training has ended or does not answer" in said
+        assert read_run(folder).state == "failed"
+    assert forks.run(code)[0] == 0
+    assert weights(folder) == undisturbed
+    assert (folder / "log.jsonl").read_text().count('"resumed"') == 1
+
+
+def test_one_of_two_is_told_to_stop_and_both_do_at_the_same_step(images, undisturbed, tmp_path, forks):
+    folder, pids = tmp_path / "run", tmp_path / "pids"
+    code = restless(images, folder, pids)
+    forks.begin(code)
+    reach(folder, 6)
+    for _ in range(2):  # as a launcher does that sends on what everybody got already
+        os.kill(int(Path(f"{pids}-1").read_text()), signal.SIGTERM)
+    status, said = forks.end()
+    assert (status, sorted(said.splitlines())) == (130, ["rank 0 ended with 130", "rank 1 ended with 130"])
+    assert read_run(folder).state == "interrupted"
+    stopped = max(int(each.stem.removeprefix("step-")) for each in (folder / "checkpoints").glob("step-*.json"))
+    assert forks.run(code) == (0, "")
+    assert next(each for each in read_log(folder) if each["event"] == "resumed")["step"] == stopped
+    assert weights(folder) == undisturbed
+
+
+def test_two_that_were_asked_for_different_things_stop_at_once(images, tmp_path, forks):
+    status, said = forks.run(restless(images, tmp_path / "run", tmp_path / "pids", more="label_smoothing=rank / 10"))
+    assert status == 2
+    assert "rank 0: process 1 has another recipe than process 0" in said
+    assert "rank 1: the processes were asked for different things; process 0 says what." in said
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_refused(images, tmp_path, forks):
+    status, said = forks.run(restless(images, tmp_path / "run", tmp_path / "pids", more="batch_size=1"))
+    assert status == 2
+    assert "rank 0: a batch of 1 cannot be shared by 2 processes; raise batch_size, or start fewer of them." in said
+
+
+def test_a_folder_in_use_is_said_by_the_first_process(images, tmp_path, forks):
+    with RunFolder.open(tmp_path / "run", "train", {}):
+        status, said = forks.run(restless(images, tmp_path / "run", tmp_path / "pids"))
+    assert status == 2
+    assert f"rank 0: {tmp_path / 'run'}: in use by process {os.getpid()}" in said
+    assert "rank 1: process 0 cannot go on; it says why." in said
+
+
+def test_a_value_that_is_not_finite_stops_both_and_is_named(images, tmp_path, forks):
+    before = """
+from triscale.data.loader import Batches
+make = Batches._make
+def broken(self, index, epoch):
+    image = make(self, index, epoch)
+    return image * float("nan") if rank == 1 and epoch == 1 else image
+Batches._make = broken
+"""
+    status, said = forks.run(restless(images, tmp_path / "run", tmp_path / "pids", before))
+    assert status == 2
+    for rank in (0, 1):
+        assert f"rank {rank}: step 10 (epoch 2, batch 1): not finite, first in the images (process 1);" in said
+    last = read_log(tmp_path / "run")[-1]
+    assert (last["event"], len(last["files"])) == ("not_finite", 4)
+
+
+def test_compressed_gradients_train_too(images, tmp_path, forks):
+    assert train(forks, images, tmp_path / "plain", more="epochs=1") == (0, "")
+    assert train(forks, images, tmp_path / "run", more="epochs=1, compress='fp16'") == (0, "")
+    plain, rounded = last_tensors(tmp_path / "plain"), last_tensors(tmp_path / "run")
+    assert 0 < furthest(plain, rounded, "model.") < 2e-2
+    status, said = train(forks, images, tmp_path / "other", more="compress='bf16'")
+    assert status == 2
+    assert 'rank 0: Recipe.compress: "bf16" is for GPUs; give "fp16" or "none" on a CPU.' in said
+
+
+def test_going_on_with_another_number_of_processes_is_said(images, tmp_path, forks):
+    folder = tmp_path / "run"
+    forks.begin(restless(images, folder, tmp_path / "pids"))
+    reach(folder, 6)
+    os.kill(int(Path(f"{tmp_path / 'pids'}-0").read_text()), signal.SIGTERM)
+    assert forks.end()[0] == 130
+    assert train(forks, images, folder, 1, settings="RESTLESS") == (0, "")
+    notes = next(each for each in read_log(folder) if each["event"] == "resumed")["notes"]
+    assert any(note.startswith("processes was 2 when this run began and is 1 now") for note in notes)
+    assert read_run(folder).state == "done"

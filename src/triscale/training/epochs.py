@@ -36,6 +36,7 @@ from triscale.training.together import newest_of_all
 from triscale.training.world import ALONE, World
 
 LOGGED_STEPS = 200  # of one training, about
+DATA_BOUND = 0.1  # share of the time waiting for data above which that is the bottleneck; an epoch's start always waits
 
 
 @dataclass(slots=True)
@@ -211,12 +212,16 @@ class Training:
     def _log_epoch(self, found: Mapping[str, Evaluation]) -> None:
         """One line for the epoch that ends; both raw and averaged weights are in it."""
         state, sums = self.state, self.state.sums
+        # The slowest to get its images holds up all others.
+        waiting = self.world.most(sums.waited / sums.seconds if sums.seconds else 0.0)
+        bottleneck = "data" if waiting > DATA_BOUND else "computing"
         fields: dict[str, object] = {
             "epoch": state.epoch + 1,
             "learning_rate": self.optimiser_rate,
             "train": {"loss": sums.loss / max(1, sums.images), "top1": sums.right / max(1, sums.images)},
             "images_per_second": sums.images / sums.seconds if sums.seconds else 0.0,
-            "data_wait": sums.waited / sums.seconds if sums.seconds else 0.0,
+            "data_wait": waiting,
+            "bottleneck": bottleneck,
             "seconds": state.seconds,
         }
         fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
@@ -225,7 +230,7 @@ class Training:
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{fields['data_wait']:.0%} of the time waiting for data"
+            f"{waiting:.0%} of the time waiting for data: {bottleneck} is the bottleneck"
         )
 
     @property

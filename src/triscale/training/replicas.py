@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from triscale.errors import TrainingError
 from triscale.training.prepare import norms_of
 from triscale.training.recipe import Compression
 from triscale.training.sync_norm import synced_norms
@@ -22,10 +23,13 @@ class Replica(nn.Module):
 
     model: is used as it is, whatever is frozen or unfrozen in it on the way; it is no part of this module's state.
     compress: how gradients travel: as they are, or rounded to two bytes a number.
+    Raises: TrainingError for "bf16" on a CPU, which gloo cannot send.
     """
 
     def __init__(self, model: nn.Module, world: World, compress: Compression = "none") -> None:
         super().__init__()
+        if compress == "bf16" and not next(model.parameters()).is_cuda:
+            raise TrainingError('Recipe.compress: "bf16" is for GPUs; give "fp16" or "none" on a CPU.')
         self._parts = (_WithSpare(model), world, compress)  # a tuple, so that they are not taken for submodules
         self._wrapped: tuple[DistributedDataParallel, ...] = ()
         self._trained: list[int] = []

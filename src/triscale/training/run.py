@@ -26,6 +26,9 @@ from triscale.training.lock import release_lock, take_lock
 State = Literal["running", "interrupted", "failed", "done"]
 VERSION = 1
 SHOWN_DIFFERENCES = 4
+# What may change between two parts of a run, and what it does to the result.
+_COMPARED = dict.fromkeys(("torch", "threads", "machine"), "in the last digits")
+_COMPARED["processes"] = "(sums are taken in another order, and dropout draws other numbers)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +202,8 @@ class RunFolder:
         before, now = self.record.environment, environment()
         self.notes = tuple(
             f"{key} was {before.get(key)} when this run began and is {now[key]} now: "
-            f"the result may differ in the last digits from an undisturbed run"
-            for key in ("torch", "threads", "machine")
+            f"the result may differ {how} from an undisturbed run"
+            for key, how in _COMPARED.items()
             if None not in (before.get(key), now[key]) and before.get(key) != now[key]
         )
         self.update(state="running")
@@ -264,6 +267,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch else None,
+        "processes": int(os.environ.get("WORLD_SIZE") or 1),
     }
 
 

@@ -130,10 +130,10 @@ class Stepper:
         else:
             own = origin_of_nonfinite(self.model, images, forward)
         found = [json.loads(each) for each in self.world.gather_bytes(json.dumps([own, bad, *files]).encode())]
-        places = {each[0]: f"{each[0]} (process {rank})" for rank, each in reversed(list(enumerate(found))) if each[0]}
         suspects = [each for each in found if each[1]] or found
-        said = next(iter(places)) if len(places) == 1 and not bad else ", ".join(reversed(places.values()))
-        return said, [file for each in suspects for file in each[2:]]
+        places = [f"{each[0]} (process {rank})" for rank, each in enumerate(found) if each[0]]
+        everywhere = all(each[0] == own for each in found)
+        return own if everywhere else ", ".join(places), [file for each in suspects for file in each[2:]]
 
 
 def seed_device(device: torch.device, seed: int) -> None:

@@ -73,6 +73,12 @@ class World:
         """Whether it holds in one of them."""
         return flag if self.is_alone else bool(self.sum(torch.tensor([float(flag)])))
 
+    def most(self, value: float) -> float:
+        """The largest of all processes' values."""
+        return (
+            max(self.gather(torch.tensor([value], dtype=torch.float64)), key=float).item() if self.size > 1 else value
+        )
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Make the tensors of all processes those of process 0, in place."""
         if self.is_alone:
