@@ -26,7 +26,7 @@ ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench accept-latency accept-grow clean
+.PHONY: help demo test test-slow check format bench accept-latency accept-grow accept-resume clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -37,6 +37,7 @@ help:
 	@echo 'make bench      side-by-side measurements against other libraries'
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
+	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -63,6 +64,9 @@ bench: $(VENV)/.test-installed
 
 accept-grow: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/grow.py --seconds 60 --seeds 3
+
+accept-resume: $(VENV)/.test-installed
+	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

@@ -42,6 +42,8 @@ def _run(code, rank, size, port):
     except TriscaleError as error:
         print(f"rank {rank}: {error}", flush=True)
         return error.exit_code
+    except SystemExit as end:
+        return end.code
     except KeyboardInterrupt:
         return 130
     except BaseException:

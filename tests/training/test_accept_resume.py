@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from training.test_spreading import images, restless, steps_logged, weights  # noqa: F401, as a fixture
-from training.tiny import tiny_network
+from training.test_spreading import restless, steps_logged, weights
+from training.tiny import tiny_images, tiny_network
 from triscale.spec.files import write_network
 from triscale.training.run import read_run
 
 pytestmark = pytest.mark.slow
 
 MOMENTS = 10
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return tiny_images(tmp_path_factory.mktemp("images"), val=5)
 
 
 def single(images, folder):
@@ -35,7 +40,7 @@ def double(images, folder):
 
 
 @pytest.mark.parametrize("make", [single, double])
-def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, make):  # noqa: F811
+def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, make):
     seed = random.randrange(2**32)
     dice = random.Random(seed)
     began = time.monotonic()
@@ -67,7 +72,7 @@ def victim_of(folder, process, dice):
     return int(place.read_text() or process) if dice.random() < 0.5 and place.exists() else process
 
 
-def test_torchrun_starts_killed_workers_again_and_the_run_ends_the_same(images, tmp_path):  # noqa: F811
+def test_torchrun_starts_killed_workers_again_and_the_run_ends_the_same(images, tmp_path):
     network = tmp_path / "net.json"
     write_network(tiny_network(), network)
     outs = tmp_path / "undisturbed", tmp_path / "killed"

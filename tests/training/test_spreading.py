@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from training.tiny import tiny_images
+from training.tiny import tiny_images, tiny_network
 from triscale.data.augment import Augmentation
+from triscale.spec.files import write_network
 from triscale.training.run import RunFolder, read_log, read_run
 
 # What the number of processes may not change: no random numbers are drawn in the network. 20 steps and more.
@@ -218,3 +219,62 @@ def test_going_on_with_another_number_of_processes_is_said(images, tmp_path, for
     notes = next(each for each in read_log(folder) if each["event"] == "resumed")["notes"]
     assert any(note.startswith("processes was 2 when this run began and is 1 now") for note in notes)
     assert read_run(folder).state == "done"
+
+
+def test_every_image_is_evaluated_once_with_the_figures_of_one_process(images, tmp_path, forks):
+    code = f"""
+from training.pairs import together
+together('''
+import numpy
+from training.tiny import tiny_model
+from triscale.data.dataset import read_dataset
+from triscale.data.loader import Batches
+from triscale.training.evaluate import evaluate
+from triscale.training.world import joined
+dataset, model = read_dataset({str(images)!r}), tiny_model()
+alone = evaluate(model, Batches(dataset.val, model.preprocessing, 7).epoch(0), dataset.classes)
+with joined() as world:
+    parts = Batches(dataset.val, model.preprocessing, 7, part=world.part).epoch(0)  # 7, 7 and 1: for one, none
+    found = evaluate(model, parts, dataset.classes, world)
+assert found.indices.tolist() == list(range(15)) and found.labels.tolist() == alone.labels.tolist()
+assert (found.top1, found.top5, found.per_class) == (alone.top1, alone.top5, alone.per_class)
+assert abs(found.loss - alone.loss) < 1e-6
+assert (found.confusion == alone.confusion).all()
+numpy.testing.assert_allclose(found.probabilities, alone.probabilities, atol=1e-6)
+''')
+"""
+    status, said = forks.run(code)
+    assert (status, said) == (0, ""), said
+
+
+def test_the_command_speaks_and_writes_once(images, tmp_path, forks):
+    network, out = tmp_path / "net.json", tmp_path / "run"
+    write_network(tiny_network(), network)
+    words = ["train", str(network), str(images), "--out", str(out), "--epochs", "1", "--batch-size", "8"]
+
+    def run(words):
+        code = f"""
+from training.pairs import together
+together('''
+import os, sys
+os.environ["TORCHELASTIC_RUN_ID"] = "none"
+from triscale.cli.main import main
+sys.stderr = sys.stdout
+code = main({words!r})
+if code:
+    raise SystemExit(code)
+''')
+"""
+        status, said = forks.run(code)
+        return status, said.splitlines()
+
+    status, said = run(words)
+    assert status == 0
+    assert said[0].startswith("2 processes: each takes 4 images of every batch of 8")
+    assert [line.endswith("of 15 validation images; " + str(out / "model.safetensors")) for line in said[-1:]] == [True]
+    assert len(said) == len(set(said))
+    assert not list(out.rglob(".*.part"))
+    assert run(words) == (0, [f"{out}: is done already"])
+    status, said = run([*words, "--set", "learning_rte=1"])
+    wrong = "--set: unknown key 'learning_rte'; did you mean 'learning_rate'?"
+    assert {f"triscale: {wrong}", f"triscale, process 1: {wrong}"} <= {line.rstrip() for line in said}

@@ -55,9 +55,9 @@ def test_others_who_do_not_come_are_one_line(monkeypatch):
         port = free.getsockname()[1]
     for name, value in (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": str(port)}).items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(TrainingError, match=rf"process 0 of 2 cannot meet the others at 127\.0\.0\.1:{port} \("):
-        with joined(timeout=0.2):
-            raise AssertionError("nobody came")
+    said = rf"process 0 of 2 cannot meet the others at 127\.0\.0\.1:{port} \("
+    with pytest.raises(TrainingError, match=said), joined(timeout=0.2):
+        raise AssertionError("nobody came")
     assert not torch.distributed.is_initialized()
 
 

@@ -7,7 +7,10 @@ costs anything.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -201,7 +204,7 @@ def joined(timeout: float = TIMEOUT) -> Generator[World]:
             yield found
     finally:
         if ours:
-            dist.destroy_process_group()
+            _leave()
 
 
 def _meet(world: World, timeout: float) -> None:
@@ -221,6 +224,21 @@ def _meet(world: World, timeout: float) -> None:
             f"process {world.rank} of {world.size} cannot meet the others at {place} ({_first_line(error)}); "
             f"look whether all are started, and whether a firewall or a wrong network interface is between them."
         ) from error
+
+
+def _leave() -> None:
+    """End the process group, whatever is under way.
+
+    Its threads may need Python's lock to end. The last to let go of it must therefore be Python's own reference, which
+    gives that lock up meanwhile; what an error on its way keeps alive (the wrapper around the network) must go before.
+    """
+    group, error = dist.group.WORLD, sys.exception()
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()
+    dist.destroy_process_group()
+    del group
 
 
 @contextlib.contextmanager
