@@ -26,7 +26,7 @@ ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accura
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy clean
+.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -40,6 +40,7 @@ help:
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
 	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
+	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -77,6 +78,9 @@ accept-grow: $(VENV)/.test-installed
 
 accept-accuracy: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/accuracy.py
+
+accept-resume: $(VENV)/.test-installed
+	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
 from triscale.cli.subject import Subject, subject_of
+from triscale.errors import TrainingError
 from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
@@ -107,19 +108,17 @@ def train(
     given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
     given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, quiet=json))
-    if json:
-        print_json(read_json(folder / "metrics.json"))
+    _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, json))
     return 0
 
 
 class _Options(NamedTuple):
-    """How to train, beside the recipe; quiet leaves the figures to the caller."""
+    """How to train, beside the recipe, and what to print at the end."""
 
     skip_broken: bool
     auto: bool
     device: Literal["auto", "cpu", "cuda"]
-    quiet: bool
+    json: bool
 
 
 def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _Options) -> None:
@@ -133,29 +132,34 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
     from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
     from triscale.training.progress import choose_progress
-    from triscale.training.run import RunFolder
+    from triscale.training.together import open_run
+    from triscale.training.world import joined, world_from
 
     place = chosen_device(options.device)
-    progress = choose_progress()
+    progress = choose_progress(quiet=not world_from(os.environ).is_main)
     dataset = read_dataset(data, seed=recipe.seed, skip_broken=options.skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": options.skip_broken}
-    asked |= teacher_arguments(recipe.distillation)
+    asked |= {**subject.arguments, **teacher_arguments(recipe.distillation)}
     if options.auto:
         asked["batch"] = "auto"
-    with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
+    if options.auto and not world_from(os.environ).is_alone:
+        raise TrainingError("--batch-size auto measures with one process; give several processes a number.")
+    with joined() as world, open_run(world, folder, "train", asked, dataset.fingerprint) as run:
         if run.is_done:
-            print(f"{folder}: is done already", file=sys.stderr)
-            return
-        model = subject.make(len(dataset.classes), folder, progress.say).to(place)
-        for note in dataset.notes:
-            progress.say(note)
-        do = train_with_what_fits if options.auto else train
-        result = do(model, dataset, recipe, run, progress)
-        run.update(state="done", shipped="model.safetensors")
-        if not options.quiet:
-            _print_result(result, folder)
+            progress.say(f"{folder}: is done already")
+        else:
+            made = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
+            for note in dataset.notes:
+                progress.say(note)
+            do = train_with_what_fits if options.auto else train
+            result = do(made.to(place), dataset, recipe, run, progress)
+            run.update(state="done", shipped="model.safetensors")
+            if world.is_main and not options.json:
+                _print_result(result, folder)
+        if world.is_main and options.json:
+            print_json(read_json(folder / "metrics.json"))
 
 
 def _print_result(result: TrainResult, folder: Path) -> None:

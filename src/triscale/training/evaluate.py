@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from triscale.errors import TrainingError
 from triscale.training.evaluate_several import LabelsEvaluation, score_several
 from triscale.training.figures import ClassFigures, class_figures, mean
+from triscale.training.world import ALONE, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ AnyEvaluation = Evaluation | LabelsEvaluation
 
 
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]], classes: Sequence[str]
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
+    classes: Sequence[str],
+    world: World = ALONE,
 ) -> AnyEvaluation:
     """Evaluate one model; it is left in the mode it was in.
 
@@ -92,7 +96,7 @@ def evaluate(
         where an image may have several. classes: names.
     Raises: TrainingError when there is no image.
     """
-    return evaluate_all([model], batches, classes)[0]
+    return evaluate_all([model], batches, classes, world=world)[0]
 
 
 @torch.inference_mode()
@@ -101,8 +105,12 @@ def evaluate_all(
     batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     classes: Sequence[str],
     each_batch: Callable[[], None] | None = None,
+    world: World = ALONE,
 ) -> list[AnyEvaluation]:
-    """Evaluate several models on the same batches, reading each image once; `each_batch` is called after each."""
+    """Evaluate several models on the same batches, reading each image once; `each_batch` is called after each.
+
+    world: processes that share each batch; all of them get the figures of all images, in the images' order.
+    """
     modes = [model.training for model in models]
     for model in models:
         model.eval()
@@ -112,7 +120,8 @@ def evaluate_all(
     try:
         for images, batch_labels, batch_indices in batches:
             for model, kept in zip(models, logits, strict=True):
-                kept.append(model(place(images, model)).float().cpu())
+                if len(images):  # of a small batch, a process may have no part
+                    kept.append(model(place(images, model)).float().cpu())
             labels.append(batch_labels)
             indices.append(batch_indices)
             if each_batch is not None:
@@ -122,9 +131,20 @@ def evaluate_all(
             model.train(mode)
     if not labels:
         raise TrainingError("there is no image to evaluate on; the split is empty.")
+    width = len(classes)
+    found = [torch.cat(kept) if kept else torch.empty(0, width) for kept in logits]
+    truth, rows, *found = _of_all([torch.cat(labels), torch.cat(indices), *found], world)
     seconds = time.perf_counter() - began
-    truth, rows = torch.cat(labels), torch.cat(indices).numpy()
-    return [score(torch.cat(kept), truth, rows, classes, seconds) for kept in logits]
+    return [score(each, truth, rows.numpy(), classes, seconds) for each in found]
+
+
+def _of_all(tensors: list[Tensor], world: World) -> list[Tensor]:
+    """Labels, indices and logits of all processes, in the order of the indices."""
+    if world.is_alone:
+        return tensors
+    whole = [torch.cat(world.gather(each)) for each in tensors]
+    order = whole[1].argsort(stable=True)
+    return [each[order] for each in whole]
 
 
 def place(images: Tensor, model: nn.Module) -> Tensor:

@@ -13,6 +13,8 @@ from triscale.models.model import Model
 from triscale.models.recompute import recomputing
 from triscale.training.recipe import Recipe
 
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
+
 
 @contextlib.contextmanager
 def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
@@ -113,6 +115,6 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
     ]
 
 
-def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
-    """Every BatchNorm of a model, those of its linear layers too."""
-    return [each for each in model.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
+def norms_of(model: nn.Module) -> list[Norm]:
+    """Every BatchNorm of a model, those of its linear layers and synchronised ones too."""
+    return [each for each in model.modules() if isinstance(each, Norm)]

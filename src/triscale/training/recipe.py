@@ -19,6 +19,7 @@ from triscale.training.schedule import SCHEDULES, ScheduleName
 Norms = Literal["train", "frozen", "recalibrate"]
 Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Compression = Literal["none", "fp16", "bf16"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -56,6 +57,8 @@ class Recipe:
     norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
+    sync_norms: where several processes train together, BatchNorm is over the images of all of them; without it, of each
+        for itself. compress: their gradients travel as "fp16" or "bf16", which halves the traffic and rounds them.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
     head_epochs: epochs at the beginning in which only the classifier trains and BatchNorm elsewhere is frozen. The
         learning rate is then at its peak; warm-up and schedule begin after them.
@@ -101,6 +104,8 @@ class Recipe:
     norms: Norms = "train"
     norm_momentum: float = 0.1
     norm_images: int = 2048
+    sync_norms: bool = True
+    compress: Compression = "none"
     freeze: tuple[str, ...] = ()
     head_epochs: float = 0.0
     layer_decay: float = 1.0
@@ -143,6 +148,7 @@ class Recipe:
             ("norms", get_args(Norms)),
             ("precision", get_args(Precision)),
             ("checkpoint_activations", get_args(Recompute)),
+            ("compress", get_args(Compression)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)

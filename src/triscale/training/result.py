@@ -18,6 +18,7 @@ from triscale.training.plan import Plan
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
+from triscale.training.world import ALONE, World
 
 M = TypeVar("M", bound=Model)
 
@@ -50,15 +51,22 @@ class TrainResult(Generic[M]):
 
 
 def ship(
-    model: M, dataset: Dataset, recipe: Recipe, plan: Plan, run: RunFolder, state: TrainState, best: Best
+    model: M,
+    dataset: Dataset,
+    recipe: Recipe,
+    plan: Plan,
+    run: RunFolder,
+    state: TrainState,
+    best: Best,
+    world: World = ALONE,
 ) -> TrainResult[M]:
     """Load the best weights into the model, evaluate them, and write the model and its figures."""
     with torch.no_grad():
         for key, value in model.state_dict().items():
             value.copy_(best.tensors[key])
     model.eval()
-    val = _evaluate(model, dataset, dataset.val, plan)
-    test = _evaluate(model, dataset, dataset.test, plan) if dataset.test else None
+    val = _evaluate(model, dataset, dataset.val, plan, world)
+    test = _evaluate(model, dataset, dataset.test, plan, world) if dataset.test else None
     shown = val if test is None else test
     calibration = calibrate(shown.logits, shown.labels, None if test is None else (val.logits, val.labels))
     metrics = _metrics(model, "val" if test is None else "test", shown, val, state, best) | calibration.metrics()
@@ -72,7 +80,8 @@ def ship(
         several=dataset.several,
         temperature=calibration.temperature if calibration.told else None,
     )
-    save(model, run.path / "model.safetensors")
+    if run.writes:
+        save(model, run.path / "model.safetensors")
     run.write_json("evaluation.json", details(shown, calibration))
     run.write_json("metrics.json", metrics)
     run.update(shipped=run.record.shipped or "model.safetensors")
@@ -91,9 +100,16 @@ def details(shown: AnyEvaluation, calibration: Calibration) -> dict[str, Any]:
     return found
 
 
-def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> AnyEvaluation:
-    batches = Batches(samples, model.preprocessing, plan.part_size, target_width=dataset.target_width)
-    return evaluate(model, batches.epoch(0), dataset.classes)
+def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan, world: World) -> AnyEvaluation:
+    batches = Batches(
+        samples,
+        model.preprocessing,
+        plan.part_size,
+        workers=world.workers,
+        part=world.part,
+        target_width=dataset.target_width,
+    )
+    return evaluate(model, batches.epoch(0), dataset.classes, world)
 
 
 def _metrics(
