@@ -21,10 +21,9 @@ from triscale.models.files import load
 from triscale.training.calibration import sigmoid
 from triscale.training.evaluate_several import LabelsEvaluation
 from triscale.training.mixing import Mixing
-from triscale.training.objective import Supervised, objective_of
+from triscale.training.objective import SeveralLabels, Supervised, objective_of
 from triscale.training.recipe import Recipe
 from triscale.training.run import read_log
-from triscale.training.several import SeveralLabels
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +58,11 @@ def test_the_loss_is_binary_cross_entropy_by_hand():
 
 
 def test_the_data_chooses_the_objective(table):
-    dataset, ones = read_dataset(table), np.ones(3)
-    assert objective_of(Recipe(label_smoothing=0.2), dataset, ones) == SeveralLabels(0.2)
-    assert objective_of(Recipe(), replace(dataset, several=False), ones) == Supervised(0.1)
+    dataset, model, ones = read_dataset(table), tiny_model(), np.ones(3)
+    assert objective_of(Recipe(label_smoothing=0.2), dataset, tiny_model(), ones) == SeveralLabels(0.2)
+    assert objective_of(Recipe(), replace(dataset, several=False), tiny_model(), ones) == Supervised(0.1)
     with pytest.raises(TrainingError, match=r"Recipe.balance 'weights' is for one label an image, .* set balance"):
-        objective_of(Recipe(balance="weights"), dataset, ones)
+        objective_of(Recipe(balance="weights"), dataset, tiny_model(), ones)
 
 
 def test_batches_hold_a_number_for_every_class(table):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -29,15 +29,18 @@ def train(
     config: Path | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: Annotated[int | Literal["auto"] | None, Parameter(name=["--batch-size", "--batch"])] = None,
     learning_rate: float | None = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
     no_mirror: bool = False,
+    freeze: tuple[str, ...] = (),
+    teacher: str | None = None,
     seed: int | None = None,
     skip_broken: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Train a network on images. The same command again goes on where it stopped.
@@ -67,7 +70,8 @@ def train(
     epochs
         passes over the training images
     batch_size
-        images a step
+        images a step; auto keeps the recipe's, and chooses how many of them go through the network at once, so that
+        memory never runs out
     learning_rate
         peak, at a batch of 256
     pixels
@@ -80,10 +84,16 @@ def train(
         a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
+    freeze
+        a part that does not learn, such as stem or stages.0; as often as needed
+    teacher
+        a trained model to learn from as well: a run's folder, a model file, or a name with pretrained weights
     seed
         of the split, the order of images, augmentation and fresh weights; the recipe's by default
     skip_broken
         go on without images that cannot be read
+    device
+        where to train; auto takes a GPU where there is one
     json
         print the figures as JSON at the end
     """
@@ -92,39 +102,59 @@ def train(
     from triscale.cli.recipe import read_recipe, with_options
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
-    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    auto = batch_size == "auto"
+    size = None if batch_size == "auto" else batch_size
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    _train(subject, data, chosen, folder, skip_broken, quiet=json)
+    _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, quiet=json))
     if json:
         print_json(read_json(folder / "metrics.json"))
     return 0
 
 
-def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broken: bool, quiet: bool) -> None:
-    """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller."""
+class _Options(NamedTuple):
+    """How to train, beside the recipe; quiet leaves the figures to the caller."""
+
+    skip_broken: bool
+    auto: bool
+    device: Literal["auto", "cpu", "cuda"]
+    quiet: bool
+
+
+def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _Options) -> None:
+    """Train in the run's folder, or say that it is done."""
     import torch
 
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
+    from triscale.training.batch_size import train_with_what_fits
+    from triscale.training.device import chosen_device
+    from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
 
+    place = chosen_device(options.device)
     progress = choose_progress()
-    dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
+    dataset = read_dataset(data, seed=recipe.seed, skip_broken=options.skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
-    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
+    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": options.skip_broken}
+    asked |= teacher_arguments(recipe.distillation)
+    if options.auto:
+        asked["batch"] = "auto"
     with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
         if run.is_done:
             print(f"{folder}: is done already", file=sys.stderr)
             return
-        model = subject.make(len(dataset.classes), folder, progress.say)
+        model = subject.make(len(dataset.classes), folder, progress.say).to(place)
         for note in dataset.notes:
             progress.say(note)
-        result = train(model, dataset, recipe, run, progress)
+        do = train_with_what_fits if options.auto else train
+        result = do(model, dataset, recipe, run, progress)
         run.update(state="done", shipped="model.safetensors")
-        if not quiet:
+        if not options.quiet:
             _print_result(result, folder)
 
 

@@ -39,10 +39,10 @@ _COMPARED_AT = (64, 64)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. other: the second file, where two are involved."""
+    """One thing that is wrong. path: the file, or what names the set. other: the second file, where there is one."""
 
     kind: Kind
-    path: ImagePlace
+    path: ImagePlace | str
     message: str
     other: ImagePlace | None = None
 
@@ -192,11 +192,11 @@ def _class_findings(listing: Listing) -> list[Finding]:
     findings = [Finding("empty-class", each, "a class folder without images") for each in listing.empty_classes]
     findings += [Finding("mislabelled", path, said) for path, said in listing.contradictions]
     if len(listing.classes) == 1:
-        findings.append(Finding("single-class", Path(listing.root), f"only one class ({listing.classes[0]})"))
+        findings.append(Finding("single-class", listing.root, f"only one class ({listing.classes[0]})"))
     learnt = (each for each in listing.entries if each.split in (None, "train"))
     known = {label for each in learnt for label in listing.labels_of(each)}
     for label in sorted(set(listing.classes) - known):
-        findings.append(Finding("unknown-class", Path(listing.root), f"class {label} has no training images"))
+        findings.append(Finding("unknown-class", listing.root, f"class {label} has no training images"))
     return findings
 
 

@@ -77,10 +77,7 @@ def read_dataset(
     progress: called with (images looked at, all images).
     Raises: DataError for a set that cannot be learnt from, naming the files.
     """
-    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
-        raise DataError(
-            f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
-        )
+    require_shares(val_share, test_share)
     listing, usable, troubles = read_entries(path, verify, skip_broken, progress)
     split, notes = split_of(usable, val_share, test_share, seed, listing.several)
     if listing.several:
@@ -96,6 +93,14 @@ def read_dataset(
         notes=(*_listing_notes(listing, troubles), *notes),
         several=listing.several,
     )
+
+
+def require_shares(val_share: float, test_share: float) -> None:
+    """Raises: DataError for shares that leave nothing to train on."""
+    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
+        raise DataError(
+            f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
+        )
 
 
 def read_entries(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
-from triscale.data.balance import balanced_order
+from triscale.data.balance import balanced
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.member import ImagePlace
@@ -83,7 +84,7 @@ class Batches:
 
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
-        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced_order`. None
+        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced`. None
             shows each image once an epoch.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
@@ -129,13 +130,13 @@ class Batches:
         return self._reading(epoch).order
 
     def _reading(self, epoch: int) -> Reading:
-        if self.shuffle and self.class_weights is not None:  # rare classes may be in any shard
-            order = balanced_order(self._labels.tolist(), self.class_weights, self.seed, epoch)
-            return Reading(order, windows=(() if self._blocks is None else self._blocks.shards,))
         dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
-        return reading(len(self.samples), self._blocks, dice)
+        plan = reading(len(self.samples), self._blocks, dice)
+        if dice is None or self.class_weights is None:
+            return plan
+        return replace(plan, order=balanced(plan.order, plan.starts, self._labels.numpy(), self.class_weights, dice))
 
-    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start_batch: int = 0) -> Generator[Batch]:
         """The batches of one epoch, from `start_batch` on.
 
         `waited` is then the seconds that the caller spent waiting for them, and `skipped` the indices left out so far.

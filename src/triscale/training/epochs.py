@@ -16,17 +16,21 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.compiled import Compiled
+from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
 from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
 from triscale.training.objective import objective_of
-from triscale.training.optim import make_optimiser
-from triscale.training.plan import Plan
-from triscale.training.prepare import training_mode
+from triscale.training.optim import make_optimiser, parameter_groups
+from triscale.training.plan import Plan, schedule_of
+from triscale.training.prepare import enter_phase, rates_of
 from triscale.training.progress import Progress
+from triscale.training.recalibrate import recalibrate
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
+from triscale.training.scaling import LossScale
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
@@ -64,14 +68,21 @@ class Training:
             recipe.momentum,
             recipe.weight_decay,
             recipe.decay_biases,
+            rates_of(model, recipe),
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
-        self.state = TrainState(model, optimiser, average)
         self.class_weights = training_weights(self.dataset)
-        objective = objective_of(recipe, self.dataset, self.class_weights)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
+        objective = objective_of(recipe, self.dataset, model, self.class_weights)
+        adapters = objective.adapters if isinstance(objective, Distilled) else None
+        for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
+            optimiser.add_param_group(group)
+        scale = LossScale() if recipe.precision == "fp16" else None
+        self.state = TrainState(model, optimiser, average, adapters=adapters, scale=scale)
+        network = Compiled(model, self.progress.say) if recipe.compile else model
+        classes = len(self.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale)
         self.val_batches = Batches(
-            self.dataset.val, model.preprocessing, self.plan.batch_size, target_width=self.dataset.target_width
+            self.dataset.val, model.preprocessing, self.plan.part_size, target_width=self.dataset.target_width
         )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
@@ -80,6 +91,8 @@ class Training:
         checkpoint, notes = self.checkpoints.newest()
         if self.recipe.balance != "none":
             notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
+        if isinstance(self.step.objective, Distilled):
+            notes = (self.step.objective.note, *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -111,12 +124,18 @@ class Training:
         if state.batch == self.plan.steps_per_epoch:
             return
         self._enter_stage()
-        training_mode(self.model, self.recipe)
+        self._enter_phase()
         batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
         with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
+                if state.step == self.plan.head_steps:
+                    self._enter_phase()
                 self._one_step(batches)
                 self._save_if_due()
+
+    def _enter_phase(self) -> None:
+        """Train the classifier alone in the first `head_steps`, then everything."""
+        enter_phase(self.model, self.state.optimiser, self.recipe, self.state.step < self.plan.head_steps)
 
     def _enter_stage(self) -> None:
         """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
@@ -171,6 +190,8 @@ class Training:
         """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
         state, began = self.state, time.perf_counter()
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
+        if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
+            recalibrate(list(models.values()), self.dataset.train, self.recipe, self._stop_if_asked)
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
             found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked)
@@ -205,18 +226,22 @@ class Training:
             "seconds": state.seconds,
         }
         fields |= {name: {"loss": each.loss, **each.rates()} for name, each in found.items()}
+        skipped = ""
+        if state.scale is not None:
+            fields |= {"loss_scale": state.scale.value, "skipped_steps": state.scale.skipped}
+            skipped = f", {state.scale.skipped} steps skipped so far" if state.scale.skipped else ""
         self.log.write("epoch", state.step, fields)
         figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{fields['data_wait']:.0%} of the time waiting for data"
+            f"{fields['data_wait']:.0%} of the time waiting for data{skipped}"
         )
 
     @property
     def optimiser_rate(self) -> float:
         """The learning rate of the last step."""
-        return self.state.optimiser.param_groups[0]["lr"]
+        return schedule_of(self.recipe, self.plan).rate(max(0, self.state.step - 1))
 
     def _save_if_due(self) -> None:
         """Stop if asked; else write a checkpoint when enough time or steps have passed."""

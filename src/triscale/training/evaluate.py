@@ -132,7 +132,9 @@ def place(images: Tensor, model: nn.Module) -> Tensor:
     first = next(model.parameters())
     channels_last = first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return images.to(first.device, memory_format=layout)
+    if first.is_cuda:  # from pinned memory the copy goes on while this process does something else
+        images = images.contiguous(memory_format=layout).pin_memory()
+    return images.to(first.device, memory_format=layout, non_blocking=first.is_cuda)
 
 
 def score(

@@ -8,10 +8,13 @@ from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
+from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
+from triscale.training.memory import Peak, measured_activations, predicted_memory
 from triscale.training.metrics import MetricsLog
-from triscale.training.plan import plan_of
+from triscale.training.out_of_memory import told_in_one_line
+from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
@@ -42,7 +45,7 @@ def train(
     _check(model, dataset)
     if isinstance(folder, RunFolder):
         return _train(model, dataset, recipe, folder, progress or SilentProgress())
-    arguments = {"network": model.name, "recipe": recipe.to_table()}
+    arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
     with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
         result = _train(model, dataset, recipe, run, progress or SilentProgress())
         run.update(state="done", shipped="model.safetensors")
@@ -53,17 +56,34 @@ def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress:
     plan = plan_of(recipe, len(dataset.train))
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
-    with prepared(model, recipe) as notes, freed_memory_kept(), stop_on_signal() as stop:
+    spare = recipe.checkpoint_activations != "none"  # then memory is dearer than time
+    with prepared(model, recipe) as notes, freed_memory_kept(not spare), stop_on_signal() as stop:
         for note in notes:
             progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop)
         training.resume()
-        with MetricsLog(run, training.state.step) as training.log:
+        peak = _tell_memory(model, recipe, plan, training)
+        with MetricsLog(run, training.state.step) as training.log, told_in_one_line(recipe, plan):
             training.run_epochs()
+            grown = peak.grown()
+            if grown is not None:
+                training.log.write("memory_peak", training.state.step, {"bytes": grown})
+                progress.say(f"memory: {grown / 1e6:.0f} MB at the peak of training, measured")
         best = training.state.best
     if best is None:
         raise TrainingError("no epoch gave finite values on the validation images; lower learning_rate.")
     return ship(model, dataset, recipe, plan, run, training.state, best)
+
+
+def _tell_memory(model: Model, recipe: Recipe, plan: Plan, training: Training) -> Peak:
+    """Say what a step should take, log what it keeps, and begin to watch the peak."""
+    predicted = predicted_memory(model, recipe, plan)
+    if predicted is not None:
+        training.progress.say(f"memory: {predicted}")
+    measured = measured_activations(model, plan.part_size)
+    told = None if predicted is None else predicted.stages
+    training.run.log("memory", {"images": plan.part_size, "predicted": told, "measured": measured})
+    return Peak(next(model.parameters()).device)
 
 
 def _check(model: Model, dataset: Dataset) -> None:

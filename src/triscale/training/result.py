@@ -92,7 +92,7 @@ def details(shown: AnyEvaluation, calibration: Calibration) -> dict[str, Any]:
 
 
 def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan) -> AnyEvaluation:
-    batches = Batches(samples, model.preprocessing, plan.batch_size, target_width=dataset.target_width)
+    batches = Batches(samples, model.preprocessing, plan.part_size, target_width=dataset.target_width)
     return evaluate(model, batches.epoch(0), dataset.classes)
 
 

@@ -15,6 +15,7 @@ from triscale.training.guard import origin_of_nonfinite
 from triscale.training.objective import Objective, hits
 from triscale.training.plan import Plan, schedule_of
 from triscale.training.recipe import Recipe
+from triscale.training.scaling import LossScale
 from triscale.training.stage import mixing_at
 
 NAMED_FILES = 4
@@ -22,12 +23,16 @@ NAMED_FILES = 4
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step found: mean loss over its images, how many it got right, and its learning rate."""
+    """What one step found: mean loss over its images, how many it got right, and its learning rate.
+
+    skipped: the scaled gradients of float16 overflowed, and the weights are those before the step.
+    """
 
     loss: float
     right: float
     images: int
     learning_rate: float
+    skipped: bool = False
 
 
 class NonFiniteError(TrainingError):
@@ -40,9 +45,11 @@ class NonFiniteError(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class Stepper:
-    """Does the steps of one training. All that it draws at random is a pure function of (seed, step).
+    """Does the steps of one training. All that it draws at random is a pure function of (seed, step, part).
 
-    classes: of the data, for the targets of mixed images.
+    model: whose layers are looked at when something goes wrong. network: what images go through where that is not the
+    model itself (its compiled form, say). classes: of the data, for the targets of mixed images.
+    scale: of the loss, for float16.
     """
 
     model: nn.Module
@@ -51,6 +58,8 @@ class Stepper:
     recipe: Recipe
     plan: Plan
     classes: int = 0
+    network: nn.Module | None = None
+    scale: LossScale | None = None
 
     def __call__(self, step: int, images: Tensor, labels: Tensor, files: Sequence[str]) -> StepResult:
         """Step number `step` (from 0) on a batch that is on the model's device; `files` name its images.
@@ -59,35 +68,69 @@ class Stepper:
         """
         rate = self._set_rate(step)
         mixing = mixing_at(self.recipe, step // self.plan.steps_per_epoch, self.plan.epochs)
-        images, targets = mixing(images, labels.to(images.device), self.classes, self.recipe.seed, step)
-        loss, logits = self._forward(step, images, targets)
+        labels = labels.to(images.device, non_blocking=True)
+        images, targets = mixing(images, labels, self.classes, self.recipe.seed, step)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, right = self._backward(step, images, targets)
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters])
-        right = hits(logits, targets).to(loss.dtype)
-        found, size, right = torch.stack([loss.detach(), norm, right]).tolist()  # one wait for the device
-        if not (math.isfinite(found) and math.isfinite(size)):
+        norm = self._norm([p.grad for p in parameters if p.grad is not None])
+        found, size, right = torch.stack([loss, norm, right]).tolist()  # one wait for the device
+        finite = math.isfinite(size)
+        if self.scale is not None:
+            self.scale.update(finite or not math.isfinite(found))
+        if not math.isfinite(found) or not (finite or self._may_skip()):
             raise self._error(step, images, targets, files, rate)
-        if self.recipe.clip:
-            nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
-        self.optimiser.step()
-        return StepResult(found, right, len(labels), rate)
+        if finite:
+            if self.recipe.clip:
+                nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
+            self.optimiser.step()
+        return StepResult(found, right, len(labels), rate, skipped=not finite)
 
     def _set_rate(self, step: int) -> float:
         rate = schedule_of(self.recipe, self.plan).rate(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate
 
-    def _forward(self, step: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits, with the random numbers of this step."""
-        seed_device(images.device, step_seed(self.recipe.seed, step))
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.recipe.precision == "bf16"):
-            return self.objective(self.model, images, targets)
+    def _backward(self, step: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of the mean loss of all images, part by part; that loss, and how many answers are right."""
+        losses, rights = [], []
+        factor = 1.0 if self.scale is None else self.scale.value
+        for part, (some, wanted) in enumerate(self._parts(images, targets)):
+            loss, logits = self._forward(step, part, some, wanted)
+            loss = loss * (len(some) / len(images))  # each part counts by its images
+            (loss * factor if self.scale else loss).backward()
+            losses.append(loss.detach())
+            rights.append(hits(logits, wanted).to(loss.dtype))
+        return torch.stack(losses).sum(), torch.stack(rights).sum()
+
+    def _parts(self, images: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+        count = self.plan.accumulate
+        return list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+
+    def _forward(self, step: int, part: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and logits of a part, with its random numbers."""
+        seed_device(images.device, step_seed(self.recipe.seed, step, part))
+        precision = self.recipe.precision
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(images.device.type, dtype, enabled=precision != "fp32"):
+            return self.objective(self.network or self.model, images, targets)
+
+    def _norm(self, gradients: list[Tensor]) -> Tensor:
+        """The norm of all gradients, from which the scale of the loss is taken out first."""
+        if self.scale is not None:
+            torch._foreach_mul_(gradients, 1 / self.scale.value)
+        return nn.utils.get_total_norm(gradients)
+
+    def _may_skip(self) -> bool:
+        return self.scale is not None and not self.scale.exhausted
 
     def _error(self, step: int, images: Tensor, targets: Tensor, files: Sequence[str], rate: float) -> NonFiniteError:
-        origin = origin_of_nonfinite(self.model, images, lambda: self._forward(step, images, targets))
+        def again() -> None:
+            for part, (some, wanted) in enumerate(self._parts(images, targets)):
+                self._forward(step, part, some, wanted)
+
+        origin = origin_of_nonfinite(self.model, images, again)
         epoch, batch = divmod(step, self.plan.steps_per_epoch)
         named = ", ".join(files[:NAMED_FILES])
         more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
@@ -106,6 +149,7 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-def step_seed(seed: int, step: int) -> int:
-    """The seed of one step, far from that of its neighbours."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {step}".encode()).digest()[:7], "big")
+def step_seed(seed: int, step: int, part: int = 0) -> int:
+    """The seed of one part of one step, far from that of its neighbours."""
+    words = f"{seed} {step} {part}" if part else f"{seed} {step}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:7], "big")
