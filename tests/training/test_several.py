@@ -58,7 +58,7 @@ def test_the_loss_is_binary_cross_entropy_by_hand():
 
 
 def test_the_data_chooses_the_objective(table):
-    dataset, model, ones = read_dataset(table), tiny_model(), np.ones(3)
+    dataset, ones = read_dataset(table), np.ones(3)
     assert objective_of(Recipe(label_smoothing=0.2), dataset, tiny_model(), ones) == SeveralLabels(0.2)
     assert objective_of(Recipe(), replace(dataset, several=False), tiny_model(), ones) == Supervised(0.1)
     with pytest.raises(TrainingError, match=r"Recipe.balance 'weights' is for one label an image, .* set balance"):
