@@ -21,10 +21,9 @@ from triscale.models.files import load
 from triscale.training.calibration import sigmoid
 from triscale.training.evaluate_several import LabelsEvaluation
 from triscale.training.mixing import Mixing
-from triscale.training.objective import Supervised, objective_of
+from triscale.training.objective import SeveralLabels, Supervised, objective_of
 from triscale.training.recipe import Recipe
 from triscale.training.run import read_log
-from triscale.training.several import SeveralLabels
 
 
 @pytest.fixture(scope="module")
