@@ -292,4 +292,5 @@ def _answer(status: int, stdout: str, stderr: str) -> _Probe | None:
 
 def _speaks_of_memory(lines: Sequence[str]) -> bool:
     words = ("memory", "bad_alloc", "Thread creation failed", "allocate", "Resource temporarily unavailable")
+    words += ("PanicException: PyObject pointer is null",)  # what safetensors says where Python gets no memory
     return any(word in line for line in lines for word in words)
