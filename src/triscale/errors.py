@@ -12,6 +12,7 @@ TriscaleError                what a caller can catch; the command line prints on
 ├── MissingExtraError        an optional library is not installed
 ├── RunError                 a run folder in use, of other arguments, or that cannot be written
 ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
+│   └── PeerError            another of the processes that train together has ended
 └── VerificationError        it ran, and what it checked does not hold: exit code 1
 """
 
@@ -82,6 +83,17 @@ class RunError(TriscaleError):
 
 class TrainingError(TriscaleError):
     """Training cannot go on."""
+
+
+class PeerError(TrainingError):
+    """Another of the processes that train together has ended.
+
+    told: it has said why, so that this one need not speak.
+    """
+
+    def __init__(self, message: str, exit_code: int = TrainingError.exit_code, told: bool = False) -> None:
+        super().__init__(message)
+        self.exit_code, self.told = exit_code, told
 
 
 class VerificationError(TriscaleError):

@@ -56,7 +56,9 @@ def test_the_newest_two_are_kept_and_the_best_that_they_mean(tmp_path):
     "damage",
     [
         lambda folder: (folder / "step-00000002.safetensors").write_bytes(b"short"),
+        lambda folder: (folder / "step-00000002.safetensors").write_bytes(b""),
         lambda folder: (folder / "step-00000002.safetensors").unlink(),
+        lambda folder: (folder / "step-00000002.json").write_bytes(b""),
         lambda folder: (folder / "step-00000002.json").write_text("{"),
         lambda folder: (folder / "step-00000002.json").write_text('{"format_version": 1}'),
         lambda folder: flip_a_bit(folder / "step-00000002.safetensors"),

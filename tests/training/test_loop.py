@@ -90,6 +90,7 @@ def test_every_epoch_reports_raw_and_averaged_weights_and_the_wait_for_data(trai
     for line in epochs:
         assert {"top1", "top5", "loss"} <= set(line["raw"]) & set(line["ema"])
         assert 0 <= line["data_wait"] <= 1
+        assert line["bottleneck"] == ("data" if line["data_wait"] > 0.1 else "computing")
         assert line["images_per_second"] > 0
         assert math.isfinite(line["train"]["loss"])
     best = max(max(line["raw"]["top1"], line["ema"]["top1"]) for line in epochs)

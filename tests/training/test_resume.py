@@ -1,5 +1,6 @@
 """Whatever stops a training, the same call again ends with the same weights, to the last bit."""
 
+import itertools
 import os
 import random
 import resource
@@ -9,7 +10,6 @@ import time
 import pytest
 import torch
 
-from training.forks import Forks
 from training.tiny import tiny_images, tiny_model, train_tiny
 from triscale.data.augment import Augmentation
 from triscale.errors import FileError, RunError
@@ -49,12 +49,6 @@ def weights(folder):
 def steps_logged(folder):
     path = folder / "log.jsonl"
     return path.read_bytes().count(b'"event":"step"') if path.exists() else 0
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks() as made:
-        yield made
 
 
 def training(images, folder):
@@ -115,7 +109,17 @@ def test_stopped_while_evaluating_it_ends_the_same(images, undisturbed, tmp_path
     assert weights(tmp_path / "run") == undisturbed
 
 
-@pytest.mark.parametrize("settings", [{"optimiser": "sgd"}, {"optimiser": "rmsprop_tf"}, {"norms": "frozen"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": "sgd"},
+        {"optimiser": "rmsprop_tf"},
+        {"norms": "frozen"},
+        {"accumulate": 3},
+        {"precision": "fp16"},
+        {"checkpoint_activations": "block"},
+    ],
+)
 def test_every_optimiser_resumes_exactly(images, tmp_path, settings):
     settings = {"learning_rate": 0.02, "epochs": 2, **settings}
     train_tiny(images, tmp_path / "a", **settings)
@@ -280,3 +284,27 @@ def test_a_folder_that_cannot_be_written_is_said_before_training(images, tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises((RunError, FileError), match="choose another"):
         train_tiny(images, tmp_path / "file")
+
+
+def test_a_clock_that_jumps_changes_nothing(images, undisturbed, tmp_path, monkeypatch):
+    """An hour back, a day ahead, and a time zone that changes: between two steps, and between two parts of a run."""
+    jumps = itertools.cycle([0.0, -3600.0, 86400.0])
+    clock, folder = time.time, tmp_path / "run"
+    monkeypatch.setattr(time, "time", lambda: clock() + next(jumps))
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, folder, progress=StopAt(14), checkpoint_steps=4)
+    monkeypatch.setattr(time, "time", lambda: clock() - 10 * 86400.0)
+    train_tiny(images, folder, checkpoint_steps=4)
+    assert weights(folder) == undisturbed
+    assert next(line for line in read_log(folder) if line["event"] == "resumed")["step"] == 14
+    assert read_run(folder).state == "done"
+
+
+def test_a_checkpoint_without_its_json_costs_only_time(images, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, folder, progress=StopAt(20), checkpoint_steps=6)
+    (folder / "checkpoints" / "step-00000020.json").unlink()
+    train_tiny(images, folder, checkpoint_steps=6)
+    assert next(line for line in read_log(folder) if line["event"] == "resumed")["step"] == 18
+    assert weights(folder) == undisturbed

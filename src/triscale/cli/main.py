@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from triscale.errors import TriscaleError
+from triscale.errors import PeerError, TriscaleError
 
 if TYPE_CHECKING:
     import cyclopts
@@ -65,8 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except TriscaleError as error:
-        return _complain(str(error), error.exit_code)
+        told = isinstance(error, PeerError) and error.told
+        return error.exit_code if told else _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
+        if _process():
+            return INTERRUPTED
         return _complain("interrupted; the same command again goes on where it stopped.", INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing is left to say, and Python must not complain at exit either.
@@ -136,8 +139,15 @@ def _discard_unwritten() -> None:
 
 def _complain(message: str, code: int) -> int:
     line = " ".join(message.split())
-    print(f"triscale: {line}", file=sys.stderr)
+    who = f"triscale, process {_process()}" if _process() else "triscale"
+    print(f"{who}: {line}", file=sys.stderr)
     return code
+
+
+def _process() -> int:
+    """Which of the processes that torchrun started this is; 0 for the first, and where it started none."""
+    rank = os.environ.get("RANK", "") if "TORCHELASTIC_RUN_ID" in os.environ else ""
+    return int(rank) if rank.isdecimal() else 0
 
 
 if __name__ == "__main__":

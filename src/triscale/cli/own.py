@@ -101,7 +101,7 @@ class OwnSubject:
         """With a file of weights; what its code loads by itself nobody else can tell."""
         return self.weights is not None
 
-    def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> PlainModel:
+    def make(self, classes: int, folder: Path | None, say: Callable[[str], None]) -> PlainModel:
         """The model with its first weights and `classes` outputs, proven to do a step of training.
 
         folder: of the run; nothing is written, as `run.json` and the weights say it all.

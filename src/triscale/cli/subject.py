@@ -39,10 +39,10 @@ class Subject(Protocol):
         """Whether it begins with weights that somebody trained."""
         ...
 
-    def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> Model:
+    def make(self, classes: int, folder: Path | None, say: Callable[[str], None]) -> Model:
         """The model with its first weights and `classes` outputs.
 
-        folder: of the run; what was chosen is written there, where `run.json` does not say it.
+        folder: of the run; what was chosen is written there, where `run.json` does not say it. None writes nothing.
         say: gets a line on everything that a person should know.
         """
         ...
@@ -64,11 +64,12 @@ class NetworkSubject:
         """With weights, its own or grown ones."""
         return bool(self.weights or self.grow_from)
 
-    def make(self, classes: int, folder: Path, say: Callable[[str], None]) -> ConvNet:
+    def make(self, classes: int, folder: Path | None, say: Callable[[str], None]) -> ConvNet:
         """The network's module; the network goes to `network.json`."""
         model, loaded = _starting_model(replace(self.network, classes=classes), self.weights, self.grow_from)
         model.preprocessing = replace(model.preprocessing, size=self.network.resolution)
-        write_network(model.network, folder / "network.json")
+        if folder is not None:
+            write_network(model.network, folder / "network.json")
         if loaded:
             say(f"weights: {loaded}")
         return model

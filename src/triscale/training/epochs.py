@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
@@ -17,9 +16,10 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.compiled import Compiled
 from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
-from triscale.training.evaluate import Evaluation, evaluate_all, place
+from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
 from triscale.training.objective import objective_of
@@ -29,12 +29,17 @@ from triscale.training.prepare import enter_phase, rates_of
 from triscale.training.progress import Progress
 from triscale.training.recalibrate import recalibrate
 from triscale.training.recipe import Recipe
+from triscale.training.replicas import Replica, share_statistics
 from triscale.training.run import RunFolder
+from triscale.training.scaling import LossScale
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
+from triscale.training.together import newest_of_all
+from triscale.training.world import ALONE, World
 
 LOGGED_STEPS = 200  # of one training, about
+DATA_BOUND = 0.1  # share of the time waiting for data above which that is the bottleneck; an epoch's start always waits
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class Training:
     run: RunFolder
     progress: Progress
     stop: StopRequest
+    world: World = ALONE
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
     class_weights: np.ndarray = field(init=False)
@@ -71,19 +77,29 @@ class Training:
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
         self.class_weights = training_weights(self.dataset)
-        weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
-        objective = objective_of(recipe, self.dataset, model, weights)
+        objective = objective_of(recipe, self.dataset, model, self.class_weights)
         adapters = objective.adapters if isinstance(objective, Distilled) else None
         for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
             optimiser.add_param_group(group)
-        self.state = TrainState(model, optimiser, average, adapters=adapters)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, len(self.dataset.classes))
-        self.val_batches = Batches(self.dataset.val, model.preprocessing, self.plan.batch_size)
+        scale = LossScale() if recipe.precision == "fp16" else None
+        self.state = TrainState(model, optimiser, average, adapters=adapters, scale=scale)
+        network = Compiled(model, self.progress.say) if recipe.compile else model
+        network = network if self.world.is_alone else Replica(network, self.world, recipe.compress)
+        classes = len(self.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale, self.world)
+        self.val_batches = Batches(
+            self.dataset.val,
+            model.preprocessing,
+            self.plan.part_size,
+            workers=self.world.workers,
+            part=self.world.part,
+            target_width=self.dataset.target_width,
+        )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
-        checkpoint, notes = self.checkpoints.newest()
+        checkpoint, notes = newest_of_all(self.checkpoints, self.world)
         if self.recipe.balance != "none":
             notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
         if isinstance(self.step.objective, Distilled):
@@ -146,8 +162,11 @@ class Training:
             self.plan.batch_size,
             augmentation=stage.augmentation,
             seed=recipe.seed,
+            workers=self.world.workers,
+            part=self.world.part,
             class_weights=self.class_weights if recipe.balance == "sampling" else None,
             size=stage.size,
+            target_width=self.dataset.target_width,
         )
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
@@ -164,6 +183,8 @@ class Training:
         except NonFiniteError as error:
             self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
             raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
+        if not self.recipe.sync_norms:
+            share_statistics(self.model, self.world)
         if state.average is not None:
             state.average.update(ramped_decay(state.step, self.plan.ema_decay))
         state.step += 1
@@ -177,7 +198,7 @@ class Training:
         state.seconds += seconds
         if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
             self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
-        best = f"  best {state.best.top1:.1%}" if state.best else ""
+        best = f"  best {state.best.score:.1%}" if state.best else ""
         self.progress.advance(1, f"epoch {state.epoch + 1}/{self.plan.epochs}  loss {result.loss:.3f}{best}")
 
     def _evaluate_epoch(self) -> None:
@@ -188,11 +209,11 @@ class Training:
             recalibrate(list(models.values()), self.dataset.train, self.recipe, self._stop_if_asked)
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
-            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked)
+            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked, self.world)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
-            candidate = Best(state.step, state.epoch + 1, source, each.top1, each.loss, {})
+            candidate = Best(state.step, state.epoch + 1, source, each.score, each.loss, {})
             if math.isfinite(each.loss) and candidate.is_better_than(state.best):
                 candidate.tensors = copied(model)
                 state.best, improved = candidate, True
@@ -208,24 +229,32 @@ class Training:
         else:
             self._save_if_due()
 
-    def _log_epoch(self, found: Mapping[str, Evaluation]) -> None:
+    def _log_epoch(self, found: Mapping[str, AnyEvaluation]) -> None:
         """One line for the epoch that ends; both raw and averaged weights are in it."""
         state, sums = self.state, self.state.sums
+        # The slowest to get its images holds up all others.
+        waiting = self.world.most(sums.waited / sums.seconds if sums.seconds else 0.0)
+        bottleneck = "data" if waiting > DATA_BOUND else "computing"
         fields: dict[str, object] = {
             "epoch": state.epoch + 1,
             "learning_rate": self.optimiser_rate,
             "train": {"loss": sums.loss / max(1, sums.images), "top1": sums.right / max(1, sums.images)},
             "images_per_second": sums.images / sums.seconds if sums.seconds else 0.0,
-            "data_wait": sums.waited / sums.seconds if sums.seconds else 0.0,
+            "data_wait": waiting,
+            "bottleneck": bottleneck,
             "seconds": state.seconds,
         }
-        fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
+        fields |= {name: {"loss": each.loss, **each.rates()} for name, each in found.items()}
+        skipped = ""
+        if state.scale is not None:
+            fields |= {"loss_scale": state.scale.value, "skipped_steps": state.scale.skipped}
+            skipped = f", {state.scale.skipped} steps skipped so far" if state.scale.skipped else ""
         self.log.write("epoch", state.step, fields)
-        figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
+        figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{fields['data_wait']:.0%} of the time waiting for data"
+            f"{waiting:.0%} of the time waiting for data: {bottleneck} is the bottleneck{skipped}"
         )
 
     @property
@@ -243,16 +272,18 @@ class Training:
             self._save()
 
     def _stop_if_asked(self) -> None:
-        if self.stop.asked:
+        if self.world.any(self.stop.asked):
             self._save()
             self.run.update(state="interrupted")
             self.progress.say(f"stopped at step {self.state.step}; the same command goes on from there")
+            self.world.barrier()  # whoever ends first makes torchrun end the others, and one is still writing
             raise KeyboardInterrupt
 
     def _save(self) -> None:
         state, best = self.state, self.state.best
-        weights, step = (None, 0) if best is None else (best.tensors, best.step)
-        self.checkpoints.write(state.step, state.tensors(), state.values(), weights, step)
+        if self.run.writes:
+            weights, step = (None, 0) if best is None else (best.tensors, best.step)
+            self.checkpoints.write(state.step, state.tensors(), state.values(), weights, step)
         self.saved = (time.monotonic(), state.step)
 
     def _newest_name(self) -> str:

@@ -18,9 +18,11 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signal() -> Generator[StopRequest]:
+def stop_on_signal(patient: bool = False) -> Generator[StopRequest]:
     """Within the block, SIGINT and SIGTERM set `asked` once, and then mean again what they meant before.
 
+    patient: later ones do nothing. Among processes that a launcher started, each signal may come twice: from whoever
+        sent it, and from the launcher; and it ends those by force that do not end themselves.
     Raises: KeyboardInterrupt behind a block that was asked to stop and ended without having looked.
     Outside the main thread, where Python delivers no signals, `asked` stays False.
     """
@@ -36,7 +38,8 @@ def stop_on_signal() -> Generator[StopRequest]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         request.asked = True
-        restore()
+        if not patient:
+            restore()
 
     for number in before:
         signal.signal(number, ask)

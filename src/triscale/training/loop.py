@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from triscale.data.dataset import Dataset
@@ -11,13 +12,18 @@ from triscale.training.allocator import freed_memory_kept
 from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
+from triscale.training.memory import Peak, measured_activations, predicted_memory
 from triscale.training.metrics import MetricsLog
-from triscale.training.plan import plan_of
+from triscale.training.out_of_memory import told_in_one_line
+from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
+from triscale.training.replicas import in_step
 from triscale.training.result import M, TrainResult, ship
 from triscale.training.run import RunFolder
+from triscale.training.together import open_run, require_the_same
+from triscale.training.world import World, joined, lost_ones_told
 
 
 def train(
@@ -41,30 +47,84 @@ def train(
         KeyboardInterrupt after Ctrl-C or SIGTERM, with a checkpoint written; FileError when the disk is full.
     """
     _check(model, dataset)
-    if isinstance(folder, RunFolder):
-        return _train(model, dataset, recipe, folder, progress or SilentProgress())
-    arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
-    with RunFolder.open(folder, "train", arguments, dataset.fingerprint) as run:
-        result = _train(model, dataset, recipe, run, progress or SilentProgress())
-        run.update(state="done", shipped="model.safetensors")
-    return result
+    with joined() as world:
+        if isinstance(folder, RunFolder):
+            return _train(model, dataset, recipe, folder, progress, world)
+        arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
+        with open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
+            result = _train(model, dataset, recipe, run, progress, world)
+            run.update(state="done", shipped="model.safetensors")
+        return result
 
 
-def _train(model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress) -> TrainResult[M]:
-    plan = plan_of(recipe, len(dataset.train))
+def _train(
+    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress | None, world: World
+) -> TrainResult[M]:
+    if progress is None or not world.is_main:
+        progress = SilentProgress()
+    with lost_ones_told(world):
+        return _train_together(model, dataset, recipe, run, progress, world)
+
+
+def _train_together(
+    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress, world: World
+) -> TrainResult[M]:
+    plan = _plan(model, dataset, recipe, world)
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
-    with prepared(model, recipe) as notes, freed_memory_kept(), stop_on_signal() as stop:
+    spare = recipe.checkpoint_activations != "none"  # then memory is dearer than time
+    with (
+        prepared(model, recipe) as notes,
+        in_step(model, world, recipe.sync_norms),
+        freed_memory_kept(not spare),
+        stop_on_signal(patient=not world.is_alone) as stop,
+    ):
         for note in notes:
             progress.say(note)
-        training = Training(model, dataset, recipe, plan, run, progress, stop)
+        training = Training(model, dataset, recipe, plan, run, progress, stop, world)
         training.resume()
-        with MetricsLog(run, training.state.step) as training.log:
+        peak = _tell_memory(model, recipe, plan, training)
+        with MetricsLog(run, training.state.step) as training.log, told_in_one_line(recipe, plan):
             training.run_epochs()
+            grown = peak.grown()
+            if grown is not None:
+                training.log.write("memory_peak", training.state.step, {"bytes": grown})
+                progress.say(f"memory: {grown / 1e6:.0f} MB at the peak of training, measured")
+        stop.asked = world.any(stop.asked)
         best = training.state.best
     if best is None:
         raise TrainingError("no epoch gave finite values on the validation images; lower learning_rate.")
-    return ship(model, dataset, recipe, plan, run, training.state, best)
+    return ship(model, dataset, recipe, plan, run, training.state, best, world)
+
+
+def _plan(model: Model, dataset: Dataset, recipe: Recipe, world: World) -> Plan:
+    """The plan, the same in all processes. Raises: TrainingError where they were asked for different things."""
+    plan = plan_of(recipe, len(dataset.train))
+    if world.is_alone:
+        return plan
+    require_the_same(
+        world,
+        {"network": model.name, "data set": dataset.fingerprint[:12], "recipe": recipe.to_table()},
+    )
+    if plan.batch_size < world.size:
+        raise TrainingError(
+            f"a batch of {plan.batch_size} cannot be shared by {world.size} processes; "
+            f"raise batch_size, or start fewer of them."
+        )
+    most = -(-plan.batch_size // world.size)
+    note = f"{world.size} processes: each takes {most} images of every batch of {plan.batch_size}, or one less"
+    return replace(plan, notes=(note, *plan.notes))
+
+
+def _tell_memory(model: Model, recipe: Recipe, plan: Plan, training: Training) -> Peak:
+    """Say what a step should take, log what it keeps, and begin to watch the peak."""
+    predicted = predicted_memory(model, recipe, plan)
+    if predicted is not None:
+        training.progress.say(f"memory: {predicted}")
+    measured = measured_activations(model, plan.part_size)
+    told = None if predicted is None else predicted.stages
+    training.run.log("memory", {"images": plan.part_size, "predicted": told, "measured": measured})
+    return Peak(next(model.parameters()).device)
 
 
 def _check(model: Model, dataset: Dataset) -> None:

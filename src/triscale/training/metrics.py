@@ -23,7 +23,7 @@ class MetricsLog:
     def __init__(self, run: RunFolder, step: int = 0) -> None:
         self._run, self._writer = run, _writer(run, step)
         self.note = ""
-        if self._writer is None:
+        if self._writer is None and run.writes:
             self.note = (
                 "no TensorBoard curves: pip install 'triscale[train]' brings them; log.jsonl has the same figures"
             )
@@ -50,7 +50,7 @@ class MetricsLog:
 
 
 def _writer(run: RunFolder, step: int) -> SummaryWriter | None:
-    if importlib.util.find_spec("tensorboard") is None:
+    if not run.writes or importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 

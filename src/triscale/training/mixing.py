@@ -1,6 +1,6 @@
 """Mixup and CutMix: two images become one, and its target is as much of each class as is in it.
 
-All that is drawn is a pure function of (seed, step), on the CPU, whatever device the images are on.
+All that is drawn is a pure function of (seed, step, rank), on the CPU, whatever device the images are on.
 """
 
 from __future__ import annotations
@@ -31,22 +31,27 @@ class Mixing:
     def __bool__(self) -> bool:
         return self.mixup > 0 or self.cutmix > 0
 
-    def __call__(self, images: Tensor, labels: Tensor, classes: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, labels: Tensor, classes: int, seed: int, step: int, rank: int = 0
+    ) -> tuple[Tensor, Tensor]:
         """Mix a batch.
 
-        images: (N, C, H, W) float, any device and memory layout, which stays. labels: (N,) int64 class numbers.
+        images: (N, C, H, W) float, any device and memory layout, which stays.
+        labels: (N,) int64 class numbers, or (N, classes) float of 0 and 1 where an image may have several.
+        rank: of the process, where several train together: each mixes its own part of the batch.
         Returns: images as they were given where nothing is mixed, else new ones; and targets (N, classes) float32 whose
-            rows sum to 1, or the labels themselves where nothing is mixed.
-        Raises: TrainingError for targets that are no class numbers.
+            rows sum to 1 with one label an image, or the labels themselves where nothing is mixed.
+        Raises: TrainingError for targets that are neither.
         """
         if not self:
             return images, labels
-        if labels.ndim != 1:
+        if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] != classes):
             raise TrainingError(
-                f"mixup and cutmix need one class an image, got targets of shape {tuple(labels.shape)}."
+                f"mixup and cutmix need a class number or {classes} labels an image, "
+                f"got targets of shape {tuple(labels.shape)}."
             )
-        dice = np.random.default_rng([_TAG, seed % 2**64, step])
-        targets = nn.functional.one_hot(labels, classes).float()
+        dice = np.random.default_rng([_TAG, seed % 2**64, step, *([rank] if rank else [])])
+        targets = nn.functional.one_hot(labels, classes).float() if labels.ndim == 1 else labels
         added = len(images) if not self.cutmix else len(images) // 2 if self.mixup else 0
         parts = [mixup(images[:added], targets[:added], self.mixup, dice)] if added else []
         if added < len(images):

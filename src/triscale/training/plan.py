@@ -17,11 +17,13 @@ FAR_FEWER = 0.1  # of the images that a recipe was made for
 class Plan:
     """The numbers of one training: a recipe applied to so many images.
 
+    accumulate: parts in which a batch goes through the network.
     head_steps: at the beginning, in which only the classifier trains. learning_rate: peak, scaled to the batch.
     notes: what was derived or scaled, for people.
     """
 
     batch_size: int
+    accumulate: int
     epochs: int
     steps_per_epoch: int
     total_steps: int
@@ -30,6 +32,11 @@ class Plan:
     ema_decay: float
     head_steps: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def part_size(self) -> int:
+        """The most images that go through the network at once."""
+        return math.ceil(self.batch_size / self.accumulate)
 
 
 def plan_of(recipe: Recipe, images: int) -> Plan:
@@ -48,6 +55,7 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
     decay = derived_decay(total) if recipe.ema_decay is None else recipe.ema_decay
     plan = Plan(
         batch_size=batch,
+        accumulate=min(recipe.accumulate, batch),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
@@ -80,6 +88,10 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         f"learning rate {plan.learning_rate:.3g}: {recipe.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
         f"scaled by the {law} to {batch}"
     ]
+    if plan.accumulate > 1:
+        notes.append(
+            f"each step of {batch} images goes through the network in {plan.accumulate} parts; BatchNorm sees a part"
+        )
     if recipe.schedule == "staircase":
         last = schedule_of(recipe, plan).rate(total - 1)
         every = recipe.decay_epochs * epochs / recipe.epochs

@@ -10,7 +10,10 @@ from torch import nn
 
 from triscale.errors import TrainingError
 from triscale.models.model import Model
+from triscale.models.recompute import recomputing
 from triscale.training.recipe import Recipe
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 
 
 @contextlib.contextmanager
@@ -37,7 +40,8 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
                 norm.momentum = recipe.norm_momentum
         for each in frozen_modules(model.layers, recipe.freeze):
             each.requires_grad_(False)
-        yield notes
+        with recomputing(model, recipe.checkpoint_activations):
+            yield notes
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
@@ -111,6 +115,6 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
     ]
 
 
-def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
-    """Every BatchNorm of a model, those of its linear layers too."""
-    return [each for each in model.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
+def norms_of(model: nn.Module) -> list[Norm]:
+    """Every BatchNorm of a model, those of its linear layers and synchronised ones too."""
+    return [each for each in model.modules() if isinstance(each, Norm)]

@@ -19,7 +19,7 @@ from triscale.data.loader import Batches
 from triscale.models.model import Model
 from triscale.training.evaluate import place
 from triscale.training.plan import recalibrating_batches
-from triscale.training.prepare import frozen_modules, norms_of
+from triscale.training.prepare import Norm, frozen_modules, norms_of
 from triscale.training.recipe import Recipe
 
 
@@ -58,7 +58,7 @@ def _run(models: Sequence[Model], batches: Iterable[tuple[Tensor, Tensor, Tensor
 
 
 @contextlib.contextmanager
-def _statistics_anew(models: Sequence[nn.Module], norms: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]) -> Generator[None]:
+def _statistics_anew(models: Sequence[nn.Module], norms: Sequence[Norm]) -> Generator[None]:
     """Within the block everything is in evaluation mode but `norms`, which average all batches, each counting alike."""
     modes = [(module, module.training) for model in models for module in model.modules()]
     momenta = [norm.momentum for norm in norms]
@@ -77,6 +77,6 @@ def _statistics_anew(models: Sequence[nn.Module], norms: Sequence[nn.BatchNorm1d
             module.training = mode
 
 
-def _to_compute(model: Model, freeze: Sequence[str]) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+def _to_compute(model: Model, freeze: Sequence[str]) -> list[Norm]:
     frozen = {id(each) for each in frozen_modules(model.layers, freeze)}
     return [norm for norm in norms_of(model) if id(norm) not in frozen and norm.track_running_stats]

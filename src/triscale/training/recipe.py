@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
+from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
 from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
@@ -17,7 +18,8 @@ from triscale.training.schedule import SCHEDULES, ScheduleName
 
 Norms = Literal["train", "frozen", "recalibrate"]
 Balance = Literal["none", "weights", "sampling"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Compression = Literal["none", "fp16", "bf16"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -29,7 +31,9 @@ def _require(holds: bool, name: str, rule: str, value: object) -> None:
 class Recipe:
     """How to train.
 
-    epochs: passes over the training images. batch_size: images a step.
+    epochs: passes over the training images. batch_size: images of one step of the optimiser.
+    accumulate: the images of a step go through the network in so many parts, whose gradients are summed, and take its
+        memory for one part only. BatchNorm sees a part at a time; all else is as with the whole batch.
     least_steps: a small set is gone through more often, until there are so many steps; 0 for never.
     learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
         AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
@@ -53,12 +57,18 @@ class Recipe:
     norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
+    sync_norms: where several processes train together, BatchNorm is over the images of all of them; without it, of each
+        for itself. compress: their gradients travel as "fp16" or "bf16", which halves the traffic and rounds them.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
     head_epochs: epochs at the beginning in which only the classifier trains and BatchNorm elsewhere is frozen. The
         learning rate is then at its peak; warm-up and schedule begin after them.
     layer_decay: factor of the learning rate from each stage to the one before it, towards the stem; the head's is 1. In
         a module of your own, its children take the place of stages.
-    precision: "bf16" computes in bfloat16 where that is safe, for GPUs.
+    precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so
+        that small gradients are not lost, and steps whose scaled gradients overflow are skipped and counted.
+    checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
+        computes their insides again: far less memory for about a third more time, and the same result.
+    compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
     seed: of the order of images, their augmentation and mixing, dropout and drop connect.
@@ -68,6 +78,7 @@ class Recipe:
     epochs: int = 10
     least_steps: int = 0
     batch_size: int = 64
+    accumulate: int = 1
     optimiser: OptimiserName = "adamw"
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
@@ -93,10 +104,14 @@ class Recipe:
     norms: Norms = "train"
     norm_momentum: float = 0.1
     norm_images: int = 2048
+    sync_norms: bool = True
+    compress: Compression = "none"
     freeze: tuple[str, ...] = ()
     head_epochs: float = 0.0
     layer_decay: float = 1.0
     precision: Precision = "fp32"
+    checkpoint_activations: Recompute = "none"
+    compile: bool = False
     channels_last: bool = True
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
@@ -105,7 +120,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "freeze", tuple(self.freeze))
-        for name in ("epochs", "batch_size", "norm_images"):
+        for name in ("epochs", "batch_size", "accumulate", "norm_images"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("learning_rate", "decay_epochs", "checkpoint_seconds"):
             _require(0 < getattr(self, name) < math.inf, name, "above 0", getattr(self, name))
@@ -132,9 +147,17 @@ class Recipe:
             ("balance", get_args(Balance)),
             ("norms", get_args(Norms)),
             ("precision", get_args(Precision)),
+            ("checkpoint_activations", get_args(Recompute)),
+            ("compress", get_args(Compression)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        _require(self.accumulate <= self.batch_size, "accumulate", "at most batch_size", self.accumulate)
+        if self.compile and self.checkpoint_activations != "none":
+            raise TrainingError(
+                "Recipe.compile decides itself what is computed again, and checkpoint_activations is "
+                f"{self.checkpoint_activations!r}; choose one of the two."
+            )
         growing = self.progressive
         if growing is not None:
             # Early results of small images say nothing on when to stop.

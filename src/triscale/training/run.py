@@ -26,6 +26,10 @@ from triscale.training.lock import release_lock, take_lock
 State = Literal["running", "interrupted", "failed", "done"]
 VERSION = 1
 SHOWN_DIFFERENCES = 4
+ASKED = ("config.toml", "network.json")  # what follows from a command's arguments before anything is done
+# What may change between two parts of a run, and what it does to the result.
+_COMPARED = dict.fromkeys(("torch", "threads", "machine"), "in the last digits")
+_COMPARED["processes"] = "(sums are taken in another order, and dropout draws other numbers)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,13 @@ class RunFolder:
     """A run folder that this process holds; make it with `RunFolder.open`, use it in a `with` block.
 
     notes: what a person should know on resuming (another torch, another number of threads).
+    writes: False in a process that trains along with the one that holds the folder: it leaves the files to that one.
     """
 
     path: Path
     record: RunRecord
     notes: tuple[str, ...] = ()
+    writes: bool = True
     _lock: int = field(default=-1, repr=False)
 
     @classmethod
@@ -71,7 +77,8 @@ class RunFolder:
 
         arguments: all that decides the result and that a person gave; plain values, dataclasses or paths.
         data: fingerprint of the data set.
-        A run that stopped before it had made anything (an impossible budget, say) is begun anew, with any arguments.
+        A run that stopped before it had made anything (an impossible budget, a misspelt part to freeze) is begun anew,
+        with any arguments.
         Raises: RunError when another process uses it, it belongs to other arguments or data, or is no run folder.
         """
         path = Path(path)
@@ -86,6 +93,8 @@ class RunFolder:
             else:
                 if not (path / "run.json").exists():
                     _check_empty(path)
+                for name in ASKED:
+                    (path / name).unlink(missing_ok=True)
                 now, hashed = _now(), _hash(wanted)
                 run = cls(path, RunRecord(command, wanted, hashed, data, environment(), now, now), _lock=lock)
                 run.update()
@@ -147,16 +156,21 @@ class RunFolder:
 
     def write_json(self, name: str, value: object) -> None:
         """Write a file of the folder as indented JSON, atomically."""
+        if not self.writes:
+            return
         atomic.write_bytes(
             self.path / name, msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=1) + b"\n"
         )
 
     def write_config(self, table: Mapping[str, object]) -> None:
         """Write `config.toml`: all that was decided, readable back."""
-        write_config(self.path / "config.toml", table)
+        if self.writes:
+            write_config(self.path / "config.toml", table)
 
     def log(self, event: str, fields: Mapping[str, object]) -> None:
         """Append one line to `log.jsonl`. Raises: FileError when the disk is full; earlier lines are untouched."""
+        if not self.writes:
+            return
         path = self.path / "log.jsonl"
         line = msgspec.json.encode({"event": event, "time": round(time.time(), 3), **fields}, enc_hook=str) + b"\n"
         try:
@@ -192,8 +206,8 @@ class RunFolder:
         before, now = self.record.environment, environment()
         self.notes = tuple(
             f"{key} was {before.get(key)} when this run began and is {now[key]} now: "
-            f"the result may differ in the last digits from an undisturbed run"
-            for key in ("torch", "threads", "machine")
+            f"the result may differ {how} from an undisturbed run"
+            for key, how in _COMPARED.items()
             if None not in (before.get(key), now[key]) and before.get(key) != now[key]
         )
         self.update(state="running")
@@ -257,6 +271,7 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads() if torch else None,
+        "processes": int(os.environ.get("WORLD_SIZE") or 1),
     }
 
 
@@ -268,9 +283,10 @@ def _version(package: str) -> str:
 
 
 def _came_to_nothing(path: Path) -> bool:
-    """Whether a run has stopped, by an error or Ctrl-C, with nothing in its folder but `run.json`."""
-    made = [each.name for each in path.iterdir() if not each.name.startswith(".")]
-    return made == ["run.json"] and read_run(path).state in ("failed", "interrupted")
+    """Whether a run has stopped, by an error or Ctrl-C, before it chose, trained or logged anything."""
+    made = {each.name for each in path.iterdir() if not each.name.startswith(".")}
+    record = read_run(path)
+    return made <= {"run.json", *ASKED} and record.network is None and record.state in ("failed", "interrupted")
 
 
 def _check_empty(path: Path) -> None:

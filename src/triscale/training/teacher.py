@@ -23,6 +23,7 @@ from triscale.spec.preprocessing import Preprocessing
 
 LUMA = (0.299, 0.587, 0.114)  # of R, G and B in a grey image: ITU-R BT.601, as Pillow has it
 NAMED = 3
+EXPORTED = (".onnx", ".xml")  # they answer, but where and with which libraries is for deployment to know
 
 
 def open_teacher(source: str) -> ConvNet:
@@ -48,6 +49,8 @@ def teacher_file(source: str) -> Path:
         if not (path / "model.safetensors").exists():
             raise FileError(f"{path}: holds no model.safetensors; give a run that has finished training.")
         return path / "model.safetensors"
+    if path.suffix in EXPORTED:
+        raise FileError(f"{path}: is an exported file; give the run or the model.safetensors that it came from.")
     if path.exists():
         return path
     if families.is_network(source):

@@ -1,0 +1,135 @@
+"""`make accept-resume`: killed at random moments, in one process, in two and under torchrun, a run ends the same."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from training.test_spreading import restless, steps_logged, weights
+from training.tiny import tiny_images, tiny_network
+from triscale.spec.files import write_network
+from triscale.training.run import read_run
+
+pytestmark = pytest.mark.slow
+
+MOMENTS = 10
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return tiny_images(tmp_path_factory.mktemp("images"), val=5)
+
+
+def single(images, folder):
+    return f"""
+import os
+from pathlib import Path
+from training.test_spreading import *
+from training.tiny import train_tiny
+train_tiny({str(images)!r}, {str(folder)!r}, **RESTLESS)
+"""
+
+
+def double(images, folder):
+    return restless(images, folder, folder.with_suffix(".pid"))
+
+
+@pytest.mark.parametrize("make", [single, double])
+def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, make):
+    seed = random.randrange(2**32)
+    dice = random.Random(seed)
+    began = time.monotonic()
+    assert forks.run(make(images, tmp_path / "undisturbed")) == (0, "")
+    seconds, killed_at = time.monotonic() - began, []
+    while len(killed_at) < MOMENTS:
+        folder = tmp_path / f"run{len(killed_at)}"
+        if read_state(folder) == "done":  # the dice said a moment after the end: it is taken back
+            folder.rename(tmp_path / f"early{time.monotonic_ns()}")
+        process = forks.begin(make(images, folder))
+        time.sleep(dice.uniform(0, seconds))
+        victim = victim_of(folder, process, dice) if make is double else process
+        forks.kill(victim)
+        if forks.end()[0] != -9:
+            continue
+        killed_at.append(steps_logged(folder))
+        assert forks.run(make(images, folder))[0] == 0, f"seed {seed}"
+        assert weights(folder) == weights(tmp_path / "undisturbed"), f"differs for seed {seed}, killed {killed_at}"
+    print(f"{make.__name__}: seed {seed}, killed after steps {killed_at} of 36: all bit-identical")
+
+
+def read_state(folder):
+    return read_run(folder).state if (folder / "run.json").exists() else ""
+
+
+def victim_of(folder, process, dice):
+    """One of the two processes; the first where the second has not yet said its number."""
+    place = Path(f"{folder.with_suffix('.pid')}-1")
+    return int(place.read_text() or process) if dice.random() < 0.5 and place.exists() else process
+
+
+def test_torchrun_starts_killed_workers_again_and_the_run_ends_the_same(images, tmp_path):
+    network = tmp_path / "net.json"
+    write_network(tiny_network(), network)
+    outs = tmp_path / "undisturbed", tmp_path / "killed"
+    with started(network, images, outs[0]) as undisturbed:
+        assert undisturbed.wait(timeout=300) == 0
+    with started(network, images, outs[1]) as agent:
+        for steps, rank in ((10, 1), (30, 0)):
+            wait_for(lambda steps=steps: steps_logged(outs[1]) >= steps)
+            os.kill(worker(agent.pid, rank), signal.SIGKILL)
+            wait_for(lambda count=1 + (rank == 0): resumed(outs[1]) >= count)
+        assert agent.wait(timeout=300) == 0
+    assert resumed(outs[1]) == 2
+    assert read_run(outs[1]).state == "done"
+    assert weights(outs[1]) == weights(outs[0])
+
+
+class started:
+    """torchrun with two workers that train; ended with all it has started, whatever happens."""
+
+    def __init__(self, network, images, out):
+        words = f"--standalone --nproc-per-node 2 --max-restarts 3 -m triscale train {network} {images} --out {out}"
+        recipe = "--epochs 6 --batch-size 8 --set least_steps=0 --set checkpoint_steps=4 --set mixup=0.2"
+        self.command = [sys.executable, "-m", "torch.distributed.run", *words.split(), *recipe.split()]
+
+    def __enter__(self):
+        self.agent = subprocess.Popen(
+            self.command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        return self.agent
+
+    def __exit__(self, *_):
+        if self.agent.poll() is None:
+            left = [self.agent.pid, *children(self.agent.pid)]
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            self.agent.wait()
+
+
+def children(pid):
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def worker(agent, rank):
+    """The process that torchrun has started as this rank."""
+    for pid in children(agent):
+        if f"\0RANK={rank}\0".encode() in b"\0" + Path(f"/proc/{pid}/environ").read_bytes():
+            return pid
+    raise AssertionError(f"torchrun has no worker {rank}")
+
+
+def resumed(folder):
+    path = folder / "log.jsonl"
+    return path.read_text().count('"resumed"') if path.exists() else 0
+
+
+def wait_for(holds, patience=120):
+    end = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
