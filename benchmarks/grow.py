@@ -145,7 +145,7 @@ def _piece(pixels: np.ndarray, held_out: bool, dice: np.random.Generator) -> np.
 
 def starts(shapes: list[str]) -> Iterator[Start]:
     """Every way to begin, the ungrown baseline first."""
-    tuned, fresh = _recipe("finetune"), _recipe("small-data")
+    tuned, fresh = recipe_for("finetune"), recipe_for("small-data")
     yield Start("Lite0, trained on", lambda classes: _pretrained(LITE0, classes), tuned)
     for shape in shapes:
         target = replace(SHAPES[shape], resolution=(SIDE, SIDE))
@@ -170,7 +170,7 @@ def _pretrained(net: Network, classes: int) -> ConvNet:
     return create_model(replace(net, resolution=(SIDE, SIDE), classes=classes), "pretrained")
 
 
-def _recipe(name: str) -> Recipe:
+def recipe_for(name: str) -> Recipe:
     """Neither digits nor turned pieces may be mirrored for free, and little of a small image can be spared."""
     return replace(
         recipe(name), batch_size=BATCH, augmentation=Augmentation(crop_area=(0.7, 1.0), flip=0.0), ema_decay=0.0

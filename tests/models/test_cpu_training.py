@@ -17,7 +17,7 @@ from triscale.spec.network import Numerics
 
 @pytest.fixture
 def any_processor(monkeypatch):
-    monkeypatch.setattr(cpu_training, "_has_onednn", lambda: True)
+    monkeypatch.setattr(cpu_training, "ONEDNN", True)
 
 
 def gradients(loss, *tensors):
@@ -56,7 +56,7 @@ def test_a_depthwise_layer_has_the_gradients_of_the_plain_one(any_processor, mon
     image = torch.randn(2, 8, 14, 14, requires_grad=True)
     found = gradients(layer(image).square().sum(), image, layer.weight)
     assert cpu_training.splits_kernel(image, layer.weight)
-    monkeypatch.setattr(cpu_training, "_has_onednn", lambda: False)
+    monkeypatch.setattr(cpu_training, "ONEDNN", False)
     close(found, gradients(layer(image).square().sum(), image, layer.weight))
 
 

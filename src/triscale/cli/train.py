@@ -10,10 +10,11 @@ from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
-from triscale.cli.subject import subject_of
+from triscale.cli.subject import Subject, subject_of
 from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
+    from triscale.training.recipe import Recipe
     from triscale.training.result import TrainResult
 
 
@@ -88,44 +89,49 @@ def train(
     """
     subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
     folder = run_folder(out, data, subject.name)
-    import torch
-
     from triscale.cli.recipe import read_recipe, with_options
-    from triscale.data.dataset import read_dataset
-    from triscale.data.find import location
-    from triscale.training.loop import require_splits
-    from triscale.training.loop import train as do
-    from triscale.training.progress import choose_progress
-    from triscale.training.together import open_run
-    from triscale.training.world import joined, world_from
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
     given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
+    speaks = _train(subject, data, chosen, folder, skip_broken, quiet=json)
+    if json and speaks:
+        print_json(read_json(folder / "metrics.json"))
+    return 0
+
+
+def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broken: bool, quiet: bool) -> bool:
+    """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller.
+
+    Returns: whether this process speaks; of several that train together, one does.
+    """
+    import torch
+
+    from triscale.data.dataset import read_dataset
+    from triscale.data.find import location
+    from triscale.training.loop import require_splits, train
+    from triscale.training.progress import choose_progress
+    from triscale.training.together import open_run
+    from triscale.training.world import joined, world_from
+
     progress = choose_progress(quiet=not world_from(os.environ).is_main)
-    dataset = read_dataset(data, seed=chosen.seed, skip_broken=skip_broken)
+    dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
     require_splits(dataset)
-    torch.manual_seed(chosen.seed)
-    arguments = {
-        **subject.arguments,
-        "data": location(data),
-        "recipe": chosen.to_table(),
-        "skip_broken": skip_broken,
-    }
+    torch.manual_seed(recipe.seed)
+    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
+    arguments = {**subject.arguments, **asked}
     with joined() as world, open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
         if run.is_done:
             progress.say(f"{folder}: is done already")
-        else:
-            model = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
-            for note in dataset.notes:
-                progress.say(note)
-            result = do(model, dataset, chosen, run, progress)
-            run.update(state="done", shipped="model.safetensors")
-            if world.is_main and not json:
-                _print_result(result, folder)
-        if world.is_main and json:
-            print_json(read_json(folder / "metrics.json"))
-    return 0
+            return world.is_main
+        model = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
+        for note in dataset.notes:
+            progress.say(note)
+        result = train(model, dataset, recipe, run, progress)
+        run.update(state="done", shipped="model.safetensors")
+        if world.is_main and not quiet:
+            _print_result(result, folder)
+        return world.is_main
 
 
 def _print_result(result: TrainResult, folder: Path) -> None:

@@ -1,12 +1,11 @@
 """Passes of training that a CPU does faster, or in less memory, than PyTorch's own: the same numbers by other means.
 
 They stand in for a convolution and for BatchNorm with its activation while gradients are recorded on a CPU in float32.
-Everywhere else (inference, GPUs, autocast, torch.compile, export) the plain layers run.
+Everywhere else (inference, GPUs, autocast, export) the plain layers run; torch.compile takes the convolution alone.
 """
 
 from __future__ import annotations
 
-import functools
 import platform
 from typing import Any
 
@@ -16,6 +15,8 @@ from torch.nn import functional
 
 Pair = tuple[int, ...]  # of height and width
 
+# Other processors have other kernels, for which none of this was measured.
+ONEDNN = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
 WIDEST = 3  # columns of a depthwise kernel up to which oneDNN has a depthwise kernel for the weight's gradient
 _convolution_backward = torch.ops.aten.convolution_backward.default
 
@@ -23,12 +24,12 @@ _convolution_backward = torch.ops.aten.convolution_backward.default
 def splits_kernel(input: Tensor, weight: Tensor) -> bool:
     """Whether `depthwise_conv2d` is worth it: a wide depthwise kernel whose gradient is wanted on an x86 CPU."""
     return (
-        weight.shape[1] == 1
+        _recorded(input, compiled=True)
+        and weight.shape[1] == 1
         and weight.shape[3] > WIDEST
         and weight.shape[0] == input.shape[1]
         and weight.requires_grad
-        and _recorded(input)
-        and _has_onednn()
+        and ONEDNN
     )
 
 
@@ -92,7 +93,8 @@ def _weight_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pa
 def recomputes(input: Tensor, norm: nn.Module, act: nn.Module | None) -> bool:
     """Whether `norm_silu` can stand in for these two modules: nobody watches them, and BatchNorm sees its batch."""
     return (
-        type(act) is nn.SiLU
+        _recorded(input)
+        and type(act) is nn.SiLU
         and type(norm) is nn.BatchNorm2d
         and norm.training
         and norm.weight is not None
@@ -101,7 +103,6 @@ def recomputes(input: Tensor, norm: nn.Module, act: nn.Module | None) -> bool:
         and not (norm._forward_hooks or norm._forward_pre_hooks or norm._backward_hooks)
         and not (act._forward_hooks or act._forward_pre_hooks or act._backward_hooks)
         and input.shape[0] * input.shape[2] * input.shape[3] > 1
-        and _recorded(input)
     )
 
 
@@ -160,18 +161,16 @@ class _PixelMean(torch.autograd.Function):
         return (gradients[0] / (ctx.shape[2] * ctx.shape[3])).expand(ctx.shape)
 
 
-def _recorded(x: Tensor) -> bool:
-    """Whether a pass over `x` is one of training on a CPU, in float32, run as it is written."""
+def _recorded(x: Tensor, compiled: bool = False) -> bool:
+    """Whether a pass over `x` is one of training on a CPU, in float32, run as it is written and not traced.
+
+    compiled: torch.compile may do it too, which fuses what lies between convolutions by itself.
+    """
     return (
-        x.device.type == "cpu"
+        type(x) is Tensor
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
+        and not (torch.compiler.is_exporting() if compiled else torch.compiler.is_compiling())
         and not torch.is_autocast_enabled("cpu")
     )
-
-
-@functools.cache
-def _has_onednn() -> bool:
-    """Other processors have other kernels, for which none of this was measured."""
-    return torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
