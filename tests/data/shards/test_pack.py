@@ -226,6 +226,14 @@ def test_other_arguments_and_other_files_are_refused(images, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_several_labels_an_image_are_refused(images, tmp_path):
+    rows = [f"{path},{path.parent.name}|seen" for path in sorted(images.rglob("*.png"))]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(DataError, match="has several labels an image, and a shard holds one class number"):
+        pack(tmp_path / "t.csv", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_full_disk_is_one_line_and_what_is_written_stays(images, tmp_path, monkeypatch):
     def full(path, samples):
         raise OSError(28, "No space left on device")
