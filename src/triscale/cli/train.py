@@ -110,11 +110,11 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broke
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
     from triscale.training.loop import require_splits, train
-    from triscale.training.progress import choose_progress
+    from triscale.training.progress import SilentProgress, choose_progress
     from triscale.training.together import open_run
     from triscale.training.world import joined, world_from
 
-    progress = choose_progress(quiet=not world_from(os.environ).is_main)
+    progress = choose_progress() if world_from(os.environ).is_main else SilentProgress()
     dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
