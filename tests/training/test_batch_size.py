@@ -100,6 +100,12 @@ def test_a_probe_that_fails_for_another_reason_says_it(images, monkeypatch):
         choose_batch(tiny_model(), dataset, recipe, lambda line: None)
 
 
+def test_a_probe_that_comes_to_no_end_did_not_fit(images, monkeypatch):
+    monkeypatch.setattr(batch_size, "LONGEST", 0.05)
+    with pytest.raises(OutOfMemoryError, match="not even one image at a time fits"):
+        choose(images, batch=2)
+
+
 class Lines(SilentProgress):
     def __init__(self):
         self.lines = []

@@ -30,7 +30,7 @@ PROBED = (4, 8)  # images at once in the two steps from which more are predicted
 SPARE = 0.08  # of the room is left free: a later step may need a little more than the first ones
 STEPS = 2  # the optimiser makes its state in the first
 DID_NOT_FIT = 3  # exit code of a probe
-LONGEST = 1800  # seconds
+LONGEST = 600  # seconds; where a thread cannot have memory, a library may wait for it for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +256,23 @@ class _Probing:
         }
         file = self.folder / f"request-{number}.json"
         file.write_text(json.dumps(request))
+        return _answer_of(file)
+
+
+def _answer_of(request: Path) -> _Probe | None:
+    """Run a probe and read what it says. One that comes to no end is killed, and counts as one that did not fit."""
+    try:
         done = subprocess.run(
-            [sys.executable, "-m", "triscale.training.probe", str(file)],
+            [sys.executable, "-m", "triscale.training.probe", str(request)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=LONGEST,
         )
-        return _answer(done.returncode, done.stdout, done.stderr)
+    except subprocess.TimeoutExpired:
+        return None
+    return _answer(done.returncode, done.stdout, done.stderr)
 
 
 def _answer(status: int, stdout: str, stderr: str) -> _Probe | None:
@@ -284,4 +292,5 @@ def _answer(status: int, stdout: str, stderr: str) -> _Probe | None:
 
 def _speaks_of_memory(lines: Sequence[str]) -> bool:
     words = ("memory", "bad_alloc", "Thread creation failed", "allocate", "Resource temporarily unavailable")
+    words += ("PanicException: PyObject pointer is null",)  # what safetensors says where Python gets no memory
     return any(word in line for line in lines for word in words)
