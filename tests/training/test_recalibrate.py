@@ -80,11 +80,18 @@ def test_frozen_parts_keep_their_statistics(samples):
 
 
 @pytest.mark.parametrize(
-    ("batch", "wanted", "images", "batches"),
-    [(64, 2048, 5000, 32), (64, 2048, 100, 1), (64, 10, 5000, 1), (8, 8, 4, 1)],
+    ("batch", "parts", "wanted", "images", "expected"),
+    [
+        (64, 1, 2048, 5000, (32, 64)),
+        (64, 1, 2048, 100, (1, 64)),
+        (64, 1, 10, 5000, (1, 64)),
+        (8, 1, 8, 4, (1, 4)),
+        (64, 4, 2048, 5000, (128, 16)),
+    ],
 )
-def test_it_looks_at_whole_batches_and_at_least_one(batch, wanted, images, batches):
-    assert recalibrating_batches(Recipe(batch_size=batch, norm_images=wanted), images) == batches
+def test_it_looks_at_whole_batches_and_at_least_one(batch, parts, wanted, images, expected):
+    recipe = Recipe(batch_size=batch, accumulate=parts, norm_images=wanted)
+    assert recalibrating_batches(recipe, images) == expected
 
 
 def test_how_many_images_is_said():

@@ -114,7 +114,7 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         then = "then all parts, with the schedule from its beginning" if plan.head_steps < total else "to the end"
         notes.append(f"only the classifier trains for {plan.head_steps} steps ({said}), {then}")
     if recipe.norms == "recalibrate":
-        seen = recalibrating_batches(recipe, images) * batch
+        seen = math.prod(recalibrating_batches(recipe, images))
         notes.append(f"BatchNorm statistics of what is evaluated and saved: anew over {seen:,} training images")
     growing = recipe.progressive
     if growing is not None and epochs < growing.stages:
@@ -129,10 +129,13 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
     return notes
 
 
-def recalibrating_batches(recipe: Recipe, images: int) -> int:
-    """Batches over which BatchNorm statistics are computed anew: at least one, and whole ones."""
-    batch = min(recipe.batch_size, images)
-    return max(1, min(recipe.norm_images, images) // batch)
+def recalibrating_batches(recipe: Recipe, images: int) -> tuple[int, int]:
+    """(how many, images in each) of the batches over which BatchNorm statistics are computed anew.
+
+    They are whole, at least one, and as large as what goes through the network at once in training.
+    """
+    batch = math.ceil(min(recipe.batch_size, images) / recipe.accumulate)
+    return max(1, min(recipe.norm_images, images) // batch), batch
 
 
 def derived_decay(total_steps: int) -> float:

@@ -36,14 +36,14 @@ def recalibrate(
     samples: of training. each_batch: called after each batch.
     Returns: how many images were used.
     """
-    batch = min(recipe.batch_size, len(samples))
+    count, batch = recalibrating_batches(recipe, len(samples))
     batches = Batches(samples, models[0].preprocessing, batch, seed=recipe.seed, shuffle=True)
     norms = [norm for model in models for norm in _to_compute(model, recipe.freeze)]
     if not norms:
         return 0
     epoch = batches.epoch(0)
     with _statistics_anew(models, norms), contextlib.closing(epoch):
-        return _run(models, itertools.islice(epoch, recalibrating_batches(recipe, len(samples))), each_batch)
+        return _run(models, itertools.islice(epoch, count), each_batch)
 
 
 @torch.no_grad()
