@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch stands first: left to a resolver, a wide range takes whichever build is newest.
 TORCH := torch==2.13.0
 DEMO_EXTRAS := train,deploy,openvino,demo
-TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,postgres,serve,demo,dev
+TEST_EXTRAS := train,detect,search,deploy,openvino,hub,shards,parquet,postgres,serve,demo,dev
 # The peers that tests and benchmarks compare with. They pin or pull what would replace our torch, hence --no-deps;
 # what they need at run time (PEERS_NEED) comes from constraints.txt like everything else.
 PEERS := timm torchvision effdet efficientnet-pytorch efficientnet-lite-pytorch
@@ -26,19 +26,21 @@ ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accura
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench accept-latency accept-grow accept-accuracy accept-resume clean
+.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
 	@echo 'make test       the default test run'
 	@echo 'make test-slow  the tests that take minutes'
+	@echo 'make test-gpu   the tests that need a CUDA GPU (they skip where there is none)'
 	@echo 'make check      format, lint, types, import direction'
 	@echo 'make format     rewrite the files as `make check` wants them'
 	@echo 'make bench      side-by-side measurements against other libraries'
+	@echo 'make bench-gpu  a step of training beside a plain loop, on a GPU, eager and compiled; and its memory'
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
-	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
 	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
+	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -49,6 +51,9 @@ test: $(VENV)/.test-installed
 
 test-slow: $(VENV)/.test-installed
 	$(PYTEST) -m slow --durations=15
+
+test-gpu: $(VENV)/.test-installed
+	$(PYTEST) -m gpu tests/gpu --durations=15
 
 check: $(VENV)/.test-installed
 	$(BIN)/ruff format --check .
@@ -63,14 +68,19 @@ format: $(VENV)/.test-installed
 bench: $(VENV)/.test-installed
 	@set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
 
+# The wheel of TORCH is whichever pip chooses for this machine; on Linux without a CPU-only index that is CUDA's.
+bench-gpu: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/train.py --device cuda --precision bf16 --batch 128 --size 224 --compile
+	$(BIN)/python benchmarks/train.py --device cuda --precision bf16 --batch 128 --size 224 --memory
+
 accept-grow: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/grow.py --seconds 60 --seeds 3
 
-accept-resume: $(VENV)/.test-installed
-	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
-
 accept-accuracy: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/accuracy.py
+
+accept-resume: $(VENV)/.test-installed
+	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

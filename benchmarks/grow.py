@@ -46,7 +46,7 @@ from triscale.spec.families import network
 from triscale.spec.network import Network
 from triscale.spec.scaling import scale
 from triscale.training.evaluate import evaluate, place
-from triscale.training.objective import Supervised
+from triscale.training.objective import Objective, Supervised
 from triscale.training.optim import make_optimiser
 from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared, training_mode
@@ -146,15 +146,15 @@ def _piece(pixels: np.ndarray, held_out: bool, dice: np.random.Generator) -> np.
 def starts(shapes: list[str]) -> Iterator[Start]:
     """Every way to begin, the ungrown baseline first."""
     tuned, fresh = recipe_for("finetune"), recipe_for("small-data")
-    yield Start("Lite0, trained on", lambda classes: _pretrained(LITE0, classes), tuned)
+    yield Start("Lite0, trained on", lambda classes: pretrained(LITE0, classes), tuned)
     for shape in shapes:
         target = replace(SHAPES[shape], resolution=(SIDE, SIDE))
 
         def grown(classes: int, target: Network = target) -> ConvNet:
-            return grow(_pretrained(LITE0, classes), replace(target, classes=classes))
+            return grow(pretrained(LITE0, classes), replace(target, classes=classes))
 
         def overlap(classes: int, target: Network = target) -> ConvNet:
-            return with_overlap(_pretrained(LITE0, classes), replace(target, classes=classes))
+            return with_overlap(pretrained(LITE0, classes), replace(target, classes=classes))
 
         def nothing(classes: int, target: Network = target) -> ConvNet:
             return create_model(target, num_classes=classes)
@@ -163,10 +163,11 @@ def starts(shapes: list[str]) -> Iterator[Start]:
         yield Start(f"{shape}, fresh", nothing, fresh)
         yield Start(f"{shape}, only the overlap copied", overlap, tuned)
         if shape == "lite1":
-            yield Start("lite1, its published weights", lambda classes: _pretrained(SHAPES["lite1"], classes), tuned)
+            yield Start("lite1, its published weights", lambda classes: pretrained(SHAPES["lite1"], classes), tuned)
 
 
-def _pretrained(net: Network, classes: int) -> ConvNet:
+def pretrained(net: Network, classes: int) -> ConvNet:
+    """Published weights at SIDE pixels under a fresh classifier."""
     return create_model(replace(net, resolution=(SIDE, SIDE), classes=classes), "pretrained")
 
 
@@ -206,23 +207,50 @@ def trained(start: Start, task: Task, seed: int, seconds: float, steps: int) -> 
     torch.manual_seed(seed)
     model = start.make(len(task.classes))
     given, samples = replace(start.recipe, seed=seed), task.drawn(seed)
-    with prepared(model, given):
-        batches = endless(Batches(samples, model.preprocessing, BATCH, augmentation=given.augmentation, seed=seed))
-        end = 0.0
-        if not steps:
-            state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-            per_step = run(model, given, batches, planned(given, len(samples), 10**6), TIMED_STEPS) / TIMED_STEPS
-            model.load_state_dict(state)
-            steps, end = max(1, int(0.98 * seconds / per_step)), time.process_time() + 1.1 * seconds
-        run(model, given, batches, planned(given, len(samples), steps), steps, end)
+    steps = train_for(model, given, samples, seconds, steps)
     found = evaluate(model, Batches(task.held_out, model.preprocessing, BATCH).epoch(0), task.classes)
     return found.top1, steps
 
 
-def run(model: ConvNet, given: Recipe, batches: Iterator[Batch], plan: Plan, steps: int, end: float = 0.0) -> float:
-    """Train for so many steps, or until `end` (0 for none). Returns: seconds, as if the first step took no longer."""
+def train_for(
+    model: ConvNet,
+    given: Recipe,
+    samples: list[Sample],
+    seconds: float,
+    steps: int = 0,
+    objective: Objective | None = None,
+) -> int:
+    """Train for so long, or for so many steps above 0, so that the learning rate has run down. Returns: the steps."""
+    with prepared(model, given):
+        batches = endless(
+            Batches(samples, model.preprocessing, BATCH, augmentation=given.augmentation, seed=given.seed)
+        )
+        end = 0.0
+        if not steps:
+            state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+            trial = planned(given, len(samples), 10**6)
+            per_step = run(model, given, batches, trial, TIMED_STEPS, 0.0, objective) / TIMED_STEPS
+            model.load_state_dict(state)
+            steps, end = max(1, int(0.98 * seconds / per_step)), time.process_time() + 1.1 * seconds
+        run(model, given, batches, planned(given, len(samples), steps), steps, end, objective)
+    return steps
+
+
+def run(
+    model: ConvNet,
+    given: Recipe,
+    batches: Iterator[Batch],
+    plan: Plan,
+    steps: int,
+    end: float = 0.0,
+    objective: Objective | None = None,
+) -> float:
+    """Train for so many steps, or until `end` (0 for none). Returns: seconds, as if the first step took no longer.
+
+    objective: in place of the recipe's labels.
+    """
     optimiser = make_optimiser(model, given.optimiser, plan.learning_rate, given.momentum, given.weight_decay)
-    step = Stepper(model, Supervised(given.label_smoothing), optimiser, given, plan)
+    step = Stepper(model, objective or Supervised(given.label_smoothing), optimiser, given, plan)
     training_mode(model, given)
     began = time.process_time()
     for number in range(steps):
@@ -264,7 +292,7 @@ def main() -> None:
     results: dict[tuple[str, str], list[tuple[float, int]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         makers = {"mnist": digits, "crops": crops}
-        tasks = {name: makers[name](_made(Path(folder) / name)) for name in given.sets}
+        tasks = {name: makers[name](made(Path(folder) / name)) for name in given.sets}
         for name, task in tasks.items():
             print(f"{name}: {len(task.classes)} classes, {PER_CLASS} images of each, {len(task.held_out)} held out")
         for seed, name, start in itertools.product(range(given.seeds), given.sets, list(starts(given.shapes))):
@@ -276,7 +304,8 @@ def main() -> None:
     print(table(results, given.sets, given.seeds))
 
 
-def _made(folder: Path) -> Path:
+def made(folder: Path) -> Path:
+    """The folder, which is now there."""
     folder.mkdir()
     return folder
 

@@ -45,7 +45,7 @@ def test_every_argument_is_explained(name):
     assert explained == list(inspect.signature(command).parameters)
 
 
-@pytest.mark.parametrize("name", ["list", "info", "doctor", "scale"])
+@pytest.mark.parametrize("name", ["list", "info", "doctor", "scale", "recipe"])
 def test_the_example_of_a_cheap_command_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     example = re.search(r"^Example: triscale (.+?)\n\n", triscale(name, "--help").out, flags=re.MULTILINE | re.DOTALL)

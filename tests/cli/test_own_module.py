@@ -102,7 +102,10 @@ def test_a_run_is_evaluated_exported_and_asked_with_its_code(place, trained, tmp
     assert (found["verified"], found["images"], found["top1_agreement"]) == (True, 30, 1.0)
     judged = [triscale("eval", each, place / "photos", "--json") for each in (tmp_path / "m.onnx",)]
     judged.append(triscale("eval", run, place / "photos", *code, "--json"))
-    assert json.loads(judged[0].out) == json.loads(judged[1].out)
+    first, second = (json.loads(each.out) for each in judged)
+    for name in ("loss", "ece", "ece_scaled", "loss_scaled"):  # of two engines, whose logits differ in the last digits
+        assert first.pop(name, None) == pytest.approx(second.pop(name, None), abs=1e-5)
+    assert first == second
     assert json.loads(judged[0].out)["top1"] == json.loads((run / "metrics.json").read_text())["top1"]
     photo = place / "photos" / "apple" / "000.png"
     answers = [

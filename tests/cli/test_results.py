@@ -12,15 +12,23 @@ import triscale.deployment.export as exporting
 import triscale.deployment.latency as timing
 from tests.fitted import refusal, triscale
 from tests.images import make_folder
+from tests.several import make_several
 from triscale.deployment.engine import load_engine
+from triscale.training.corruption import CORRUPTIONS
 
 
 def test_eval_gives_the_figures_of_the_run_again(run, images):
     found = json.loads(triscale("eval", run, images, "--json").out)
     metrics = json.loads((run / "metrics.json").read_text())
-    assert list(found) == ["split", "images", "top1", "top5", "per_class"]
+    kept = ["split", "images", "top1", "top5", "f1_macro", "loss", "per_class", "ece"]
+    assert [name for name in found if name in kept] == kept
     for name in ("split", "images", "top1", "top5", "per_class"):
-        assert found[name] == pytest.approx(metrics[name]) if isinstance(found[name], float) else metrics[name]
+        assert found[name] == metrics[name]
+    for name in ("f1_macro", "loss", "ece"):
+        assert found[name] == pytest.approx(metrics[name], abs=1e-4)
+    details = json.loads((run / "evaluation.json").read_text())
+    assert found["classes"] == details["classes"]
+    assert found["confusion"] == {"classes": ["apple", "bridge", "cloud"], "counts": details["confusion"]}
 
 
 def test_eval_of_all_images_counts_each_once(run, images):
@@ -29,7 +37,29 @@ def test_eval_of_all_images_counts_each_once(run, images):
     assert found["all"] == 30 == found["train"] + found["val"]
     lines = triscale("eval", run, images, "--split", "all").out.splitlines()
     assert lines[0] == f"{run / 'exports/model.onnx'} on 30 all images of {images}"
-    assert [line.split()[0] for line in lines[2:]] == ["class", "apple", "bridge", "cloud"]
+    assert lines[1].startswith("top-1 ")
+    assert lines[2].startswith("calibration error ")
+    assert lines[3].split() == ["class", "images", "precision", "recall", "F1"]
+    assert [line.split()[:2] for line in lines[4:]] == [["apple", "10"], ["bridge", "10"], ["cloud", "10"]]
+
+
+def test_eval_measures_corruptions_and_writes_a_page(run, images, tmp_path):
+    page = tmp_path / "evaluation.html"
+    done = triscale("eval", run, images, "--corruptions", "--severity", "1", "5", "--images", "3", "--report", page)
+    assert done.code == 0
+    assert "top-1 on 3 images: " in done.out
+    rows = [line.split() for line in done.out.splitlines()]
+    assert ["corruption", "severity", "1", "severity", "5"] in rows
+    assert [row[0] for row in rows if len(row) == 3 and row[1].endswith("%")][-12:] == list(CORRUPTIONS)
+    assert "not comparable with published figures on ImageNet-C" in done.out
+    text = page.read_text()
+    assert "Is it as sure as it is right?" in text
+    assert "Under common corruptions" in text
+    assert text.count("<svg") == 3  # confusion, reliability, corruptions
+    found = json.loads(triscale("eval", run, images, "--corruptions", "--images", "3", "--json").out)["corruptions"]
+    assert found["images"] == 3
+    assert [(each["kind"], each["severity"]) for each in found["found"]] == [(kind, 3) for kind in CORRUPTIONS]
+    assert found["mean"] == pytest.approx(np.mean([each["score"] for each in found["found"]]))
 
 
 def test_eval_matches_classes_by_name_and_refuses_unknown_ones(run, tmp_path):
@@ -48,6 +78,10 @@ def test_eval_matches_classes_by_name_and_refuses_unknown_ones(run, tmp_path):
         (("missing",), "missing: does not exist"),
         (("photos", "--split", "test"), "has no test images; choose another --split"),
         (("photos", "--split", "x"), 'Choose from: "auto", "test", "val", "train", "all"'),
+        (("photos", "--severity", "3"), "--severity and --images are for --corruptions; give that too"),
+        (("photos", "--corruptions", "--severity", "6"), "--severity must be 1 to 5, got 6"),
+        (("photos", "--corruptions", "--images", "0"), "--images must be at least 1, got 0"),
+        (("photos", "--report", "page.pdf"), "--report writes a page, got 'page.pdf'; give a name that ends in .html"),
     ],
 )
 def test_eval_refuses_in_one_line(run, monkeypatch, arguments, said):
@@ -141,7 +175,8 @@ def two_runs(run, tmp_path):
 def test_compare_puts_the_best_first_and_marks_other_data(two_runs, tmp_path):
     done = triscale("compare", *two_runs, "--picture", tmp_path / "runs.svg")
     lines = done.out.splitlines()
-    assert lines[0].split() == ["run", "state", "top-1", "split", "params", "MACs", "ms", "seconds"]
+    assert lines[0].split() == ["run", "state", "top-1", "split", "raw", "EMA", "epochs", "ECE", "params", "MACs",
+                                "ms", "seconds"]  # fmt: skip
     assert lines[1].split()[:3] == [str(two_runs[1]), "done", "99.00%"]
     assert lines[2].split()[0] == f"{two_runs[0]}*"
     assert "were evaluated on other images" in lines[3]
@@ -150,7 +185,57 @@ def test_compare_puts_the_best_first_and_marks_other_data(two_runs, tmp_path):
     assert [each["run"] for each in found] == [str(two_runs[1]), str(two_runs[0])]
 
 
-@pytest.mark.parametrize("text", ["[1]", '{"top1": "best"}', "{"])
+@pytest.fixture
+def two_on_the_same(run, tmp_path):
+    """Copies of the run, of which the second is better at apples and worse at clouds."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        for file in ("run.json", "metrics.json", "log.jsonl"):
+            shutil.copy(run / file, tmp_path / name / file)
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name, rates, top1 in (("first", (0.5, 0.6, 0.7), 0.6), ("second", (0.9, 0.6, 0.6), 0.7)):
+        changed = {**metrics, "top1": top1, "per_class": dict(zip(("apple", "bridge", "cloud"), rates, strict=True))}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(changed))
+    return tmp_path / "first", tmp_path / "second"
+
+
+def test_compare_of_two_says_which_classes_differ_most(two_on_the_same):
+    lines = triscale("compare", *two_on_the_same).out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("classes that differ most between"))
+    assert [line.split() for line in lines[at + 1 :]] == [
+        ["class", "first", "second", "difference"],
+        ["apple", "90.00%", "50.00%", "-40.0"],
+        ["cloud", "60.00%", "70.00%", "+10.0"],
+    ]
+
+
+def test_compare_shows_raw_and_ema_of_the_kept_epoch_and_draws_the_curves(two_on_the_same, run, tmp_path):
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    (epoch,) = [line for line in log if line["event"] == "epoch"]
+    done = triscale("compare", *two_on_the_same, "--curves", tmp_path / "c.png", "--report", tmp_path / "c.html")
+    raw, ema, epochs = done.out.splitlines()[1].split()[4:7]
+    assert (raw, ema, epochs) == (f"{epoch['raw']['top1']:.2%}", f"{epoch['ema']['top1']:.2%}", "1")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    text = (tmp_path / "c.html").read_text()
+    assert text.count("<svg") == 2  # trade-off and curves
+    assert "Where the two best differ" in text
+    (first, _) = json.loads(triscale("compare", *two_on_the_same, "--json").out)
+    assert first["curve"] == [
+        {"epoch": 1, "seconds": epoch["seconds"], "raw": epoch["raw"]["top1"], "ema": epoch["ema"]["top1"]}
+    ]
+
+
+def test_runs_of_several_labels_compare_by_map(two_on_the_same, tmp_path):
+    for folder, value in zip(two_on_the_same, (0.4, 0.8), strict=True):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        del metrics["top1"], metrics["top5"]
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "map": value}))
+    lines = triscale("compare", *two_on_the_same).out.splitlines()
+    assert lines[0].split()[2] == "mAP"
+    assert [line.split()[2] for line in lines[1:3]] == ["80.00%", "40.00%"]
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"top1": "best"}', "{", '{"top1": 0.5, "per_class": [1]}'])
 def test_compare_names_damaged_figures(two_runs, text):
     (two_runs[0] / "metrics.json").write_text(text)
     assert f"{two_runs[0] / 'metrics.json'}: is " in refusal("compare", *two_runs)
@@ -166,6 +251,14 @@ def test_compare_refuses_in_one_line(run, images):
     assert "needs at least two runs, got 1" in refusal("compare", run)
     assert "is no run folder" in refusal("compare", run, images)
     assert "--picture writes SVG" in refusal("compare", run, run, "--picture", "runs.png")
+    assert "--curves writes PNG or SVG, got 'c.gif'" in refusal("compare", run, run, "--curves", "c.gif")
+    assert "--report writes a page, got 'c.pdf'" in refusal("compare", run, run, "--report", "c.pdf")
+
+
+def test_eval_refuses_several_labels_for_a_model_of_one(run, tmp_path):
+    said = refusal("eval", run, make_several(tmp_path, 3))
+    assert "labels.csv: has several labels an image, and" in said
+    assert "was trained to give one" in said
 
 
 def test_doctor_knows_the_machine_and_the_libraries():

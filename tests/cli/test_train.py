@@ -18,7 +18,7 @@ from tests.training.tiny import tiny_model, tiny_network
 from triscale.spec.files import write_network
 from triscale.training.config import read_config, write_config
 from triscale.training.recipe import Recipe
-from triscale.training.run import read_run
+from triscale.training.run import RunFolder, read_run
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(
                 os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as during:
-        during.setattr(progress, "choose_progress", Stopped)
+        during.setattr(progress, "choose_progress", lambda quiet: Stopped())
         done = triscale(*arguments(net, images, tmp_path / "run"))
     assert done.code == 130
     assert done.complaint == "triscale: interrupted; the same command again goes on where it stopped."
@@ -133,6 +133,57 @@ def test_growing_may_change_the_classes(images, net, tmp_path):
     )
     assert triscale(*command).code == 0
     assert ts.load(tmp_path / "run" / "model.safetensors").network.classes == 3
+
+
+def test_a_teacher_is_learnt_from_and_parts_are_frozen(net, images, trained, tmp_path, monkeypatch):
+    teacher, _ = trained
+    monkeypatch.chdir(teacher.parent)
+    more = (
+        "--teacher",
+        teacher.name,
+        "--set",
+        "distillation.temperature=3",
+        "--freeze",
+        "stem",
+        "--freeze",
+        "stages.0",
+    )
+    done = triscale(*arguments(net, images, tmp_path / "run", *more, "--set", "head_epochs=0.5"))
+    assert done.code == 0
+    assert "the teacher tiny sees the images at 32x32 pixels; its answers are 50% of the loss, at temp" in done.err
+    assert "only the classifier trains for" in done.err
+    asked = read_run(tmp_path / "run").arguments
+    assert asked["recipe"]["distillation"] == {
+        "teacher": str(teacher.resolve()), "weight": 0.5, "temperature": 3.0, "features": 0.0, "maps": []
+    }  # fmt: skip
+    assert asked["recipe"]["freeze"] == ["stem", "stages.0"]
+    assert len(asked["teacher_sha256"]) == 64
+    assert triscale(*arguments(net, images, tmp_path / "run", *more, "--set", "head_epochs=0.5")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--teacher", "nowhere/run"), "no such teacher"),
+        (("--teacher", "model.onnx"), "model.onnx: is an exported file; give the run or the model.safetensors"),
+        (("--teacher", "efficientnet_b7"), "efficientnet_b7 has no pretrained weights on this machine"),
+        (
+            ("--teacher", "efficientnet_lite0"),
+            "its 1,000 classes lack apple, bridge, cloud; train it on this data first",
+        ),
+        (
+            ("--teacher", "a", "--set", "distillation.teacher=b"),
+            "--teacher and --set distillation.teacher say the same",
+        ),
+        (("--set", "distillation.temperature=2"), "has no teacher; give --teacher MODEL"),
+        (("--set", "distillation.temprature=2"), "did you mean 'temperature'?"),
+        (("--freeze", "stam"), "Recipe.freeze: the model has no module 'stam'; it has stem"),
+    ],
+)
+def test_what_cannot_be_learnt_from_or_frozen_is_one_line_and_the_folder_stays_free(net, images, tmp_path, more, said):
+    assert said in refusal(*arguments(net, images, tmp_path / "run", *more))
+    with RunFolder.open(tmp_path / "run", "train", {"freeze": "spelt right"}):
+        assert [each.name for each in (tmp_path / "run").iterdir() if not each.name.startswith(".")] == ["run.json"]
 
 
 def test_what_cannot_be_grown_is_one_line_and_the_folder_stays_free(images, net, trained, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triscale.data.balance import balanced_order, class_counts, class_weights
+from triscale.data.balance import balanced, class_counts, class_weights
 from triscale.data.dataset import Sample
 from triscale.data.loader import Batches
 from triscale.errors import DataError
@@ -17,6 +17,11 @@ from triscale.spec.preprocessing import Preprocessing
 
 def labels_of(*counts):
     return [label for label, count in enumerate(counts) for _ in range(count)]
+
+
+def order_of(labels, weights, seed, epoch):
+    dice = np.random.default_rng([seed, epoch])
+    return balanced(dice.permutation(len(labels)), (0,), np.array(labels), weights, dice)
 
 
 def test_weights_are_inverse_to_the_effective_number_of_images():
@@ -34,8 +39,8 @@ def test_classes_of_equal_size_weigh_1_and_empty_ones_nothing():
 def test_an_order_is_fair_complete_and_the_same_again(counts, seed, epoch):
     labels = labels_of(*counts)
     weights = class_weights(np.array(counts))
-    order = balanced_order(labels, weights, seed, epoch)
-    assert np.array_equal(order, balanced_order(labels, weights, seed, epoch))
+    order = order_of(labels, weights, seed, epoch)
+    assert np.array_equal(order, order_of(labels, weights, seed, epoch))
     assert len(order) == len(labels)
     wanted = weights * counts * len(labels) / (weights * counts).sum()
     drawn = np.bincount(np.array(labels)[order], minlength=len(counts))
@@ -47,7 +52,7 @@ def test_an_order_is_fair_complete_and_the_same_again(counts, seed, epoch):
 
 def test_epochs_differ_and_a_class_gets_its_share_on_average():
     labels, weights = labels_of(90, 10), class_weights(np.array([90, 10]))
-    orders = [balanced_order(labels, weights, 0, epoch) for epoch in range(50)]
+    orders = [order_of(labels, weights, 0, epoch) for epoch in range(50)]
     assert not np.array_equal(orders[0], orders[1])
     share = np.mean([np.count_nonzero(order >= 90) for order in orders])
     assert share == pytest.approx(100 * weights[1] * 10 / 100, abs=0.3)
@@ -60,7 +65,17 @@ def test_batches_take_that_order_and_then_know_every_image_by_its_index():
     batches = Batches(samples, Preprocessing(), 8, shuffle=True, seed=5, class_weights=weights)
     seen = collections.Counter(samples[index].label for index in batches.order(3))
     assert 14 <= seen[1] <= 18
-    assert np.array_equal(batches.order(3), balanced_order(labels_of(30, 2), weights, 5, 3))
+    assert np.array_equal(batches.order(3), batches.order(3))
+    assert not np.array_equal(batches.order(3), batches.order(4))
+
+
+def test_parts_that_are_read_by_themselves_keep_their_images():
+    labels = np.array(labels_of(12, 4))
+    shuffled = np.random.default_rng(1).permutation(16)
+    found = balanced(shuffled, (0, 10), labels, class_weights(np.array([12, 4])), np.random.default_rng(0))
+    assert len(found) == 16
+    assert set(found[:10]) <= set(shuffled[:10])
+    assert set(found[10:]) <= set(shuffled[10:])
 
 
 @pytest.mark.parametrize("label", [3, -1])

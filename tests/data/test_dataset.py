@@ -274,7 +274,7 @@ def test_without_verifying_a_broken_image_passes(tmp_path):
         ([["path", "label"], ["apple/000.png", ""]], "row 2: no label"),
         ([["path", "label"], ["apple/000.png"]], "row 2: no label"),
         ([["path", "label"], ["", "x"]], "row 2: no path"),
-        ([["path", "label"], ["apple/000.png", "red|round"]], r"row 2: several labels \(red\|round\)"),
+        ([["path", "label"], ["apple/000.png", "red|"]], r"row 2: an empty label in 'red\|'; write labels as cat\|dog"),
         ([["path", "label", "split"], ["apple/000.png", "x", "dev"]], "row 2: split 'dev' is not known"),
         (
             [["path", "label"], ["apple/000.png", "x"], ["apple/001.png", "y"], ["apple/000.png", "y"]],

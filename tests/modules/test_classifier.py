@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.modules.user_code import images
 from triscale.errors import SpecError
-from triscale.modules.classifier import with_outputs
+from triscale.modules.classifier import last_layer, with_outputs
 
 
 class Features(nn.Module):
@@ -38,6 +38,14 @@ def test_the_layer_that_makes_the_output_is_replaced(last, kind):
     assert type(fresh) is kind
     assert (fresh.bias is None) == isinstance(last, nn.Sequential)
     assert made.training
+
+
+def test_the_layer_that_makes_the_output_is_found_by_its_path():
+    module = Features(nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 10)))
+    assert last_layer(module, images(), "my.py:net") == "last.2"
+    assert last_layer(Features(nn.Conv2d(4, 10, 1)), images(), "my.py:net") == "last"
+    with pytest.raises(SpecError, match=r"my.py:net: gives 4 outputs, but none of its linear layers has so many"):
+        last_layer(Features(nn.Identity()), images(), "my.py:net")
 
 
 def test_what_has_the_classes_already_is_left_alone():

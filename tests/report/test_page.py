@@ -10,10 +10,10 @@ from PIL import Image
 
 from tests.report.sample import CLASSES, sample
 from triscale.errors import FileError
+from triscale.report.evaluation import interval
 from triscale.report.html import Html, bar, element, table
 from triscale.report.model import ClassCount, Example, LimitResult
 from triscale.report.page import LINKS, page, write_report
-from triscale.report.sections import interval
 
 VOID = {"meta", "img", "br", "use", "path", "rect", "line", "link", "input"}
 

@@ -68,6 +68,18 @@ def test_the_program_without_triscale_names_the_same(run, capsys):
     assert capsys.readouterr().out.strip() == model.card.classes[best]
 
 
+def test_programs_of_several_labels_name_all_that_are_likely(run, capsys):
+    model, image = run
+    with torch.inference_mode():
+        likely = [name for name, logit in zip(model.card.classes, model(image[None])[0], strict=True) if logit >= 0]
+    assert 0 < len(likely) < 5  # of these weights, which come from a seed
+    exec(with_triscale("it's a run/", several=True), {})
+    assert capsys.readouterr().out.strip() == str(likely)
+    export(model, "it's a run/model.onnx")
+    exec(without_triscale("it's a run/model.onnx", model.preprocessing, several=True), {})
+    assert capsys.readouterr().out.strip() == str(likely)
+
+
 def test_commands_quote_what_a_shell_would_split():
     assert (
         commands("runs/my photos", "my photos; rm x").splitlines()[-1]

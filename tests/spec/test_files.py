@@ -88,6 +88,20 @@ def test_preprocessing_and_cards_come_back_too(name):
     assert card_from_dict(json.loads(json.dumps(card_to_dict(card)))) == card
 
 
+def test_a_card_of_one_label_an_image_is_written_as_it_ever_was():
+    """An older triscale, which refuses keys that it does not know, reads it too; and its cards are read here."""
+    assert list(card_to_dict(ModelCard(("cat",)))) == ["classes", "origin", "licence", "sha256", "metrics", "notes"]
+    assert card_from_dict({"classes": ["cat"]}) == ModelCard(("cat",), several=False, temperature=None)
+    several = ModelCard(("cat", "dog"), several=True, temperature=1.25)
+    assert card_from_dict(json.loads(json.dumps(card_to_dict(several)))) == several
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e400])
+def test_a_temperature_that_cannot_divide_is_refused(temperature):
+    with pytest.raises(SpecError, match=r"card\.temperature must be above 0 and finite"):
+        card_from_dict({"temperature": temperature})
+
+
 def put(*path_and_value):
     *path, key, value = path_and_value
 

@@ -68,6 +68,27 @@ def test_an_empty_split_is_its_own_error():
         evaluate(Table([[1.0, 2.0, 3.0]]), iter(()), CLASSES)
 
 
+def test_labels_outside_the_classes_are_refused():
+    for wrong in (3, -1):
+        with pytest.raises(TrainingError, match="and there are 3 classes: a label is a position among them"):
+            evaluate(Table([[1.0, 2.0, 3.0]] * 2), batches([0, wrong], size=2), CLASSES)
+
+
+def test_precision_and_f1_of_each_class():
+    """Answers ant, ant, bee, cat to ant, bee, bee, ant: of two answers "ant" one is right, of two ants one is found."""
+    model = Table([[5.0, 0.0, 0.0], [3.0, 2.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 0.1]])
+    found = evaluate(model, batches([0, 1, 1, 0], size=4), CLASSES)
+    figures = [(each.name, each.images, each.precision, each.recall, each.f1) for each in found.classes]
+    assert figures == [
+        ("ant", 2, 0.5, 0.5, 0.5),
+        ("bee", 2, 1.0, 0.5, pytest.approx(2 / 3)),
+        ("cat", 0, 0.0, None, 0.0),
+    ]
+    assert found.metrics()["f1_macro"] == pytest.approx((0.5 + 2 / 3) / 2)  # no image shows a cat
+    assert found.occurring() == [0, 1, 2]
+    assert found.score == found.top1
+
+
 def test_other_classes_are_refused():
     with pytest.raises(TrainingError, match=r"gives \(2,\) outputs an image, the data has 3 classes"):
         evaluate(Table([[1.0, 2.0]]), batches([0], size=1), CLASSES)

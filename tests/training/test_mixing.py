@@ -93,9 +93,9 @@ def test_the_memory_layout_stays(mixing):
     assert mixing(images, labels, 4, seed=0, step=0)[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_several_labels_an_image_are_refused():
-    with pytest.raises(TrainingError, match=r"one class an image, got targets of shape \(6, 4\)"):
-        Mixing(mixup=0.2)(batch()[0], torch.zeros(6, 4), 4, seed=0, step=0)
+def test_targets_of_another_number_of_classes_are_refused():
+    with pytest.raises(TrainingError, match=r"a class number or 4 labels an image, got targets of shape \(6, 3\)"):
+        Mixing(mixup=0.2)(batch()[0], torch.zeros(6, 3), 4, seed=0, step=0)
 
 
 def test_the_loss_of_a_mixed_image_is_the_mixed_loss():

@@ -1,10 +1,17 @@
 """What a step makes smaller: labels, mixed targets, and classes that weigh more."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from triscale.training.objective import Supervised, hits
+from training.tiny import tiny_images, tiny_model
+from triscale.data.dataset import read_dataset
+from triscale.models.files import save
+from triscale.spec.card import ModelCard
+from triscale.training.distillation import Distillation, Distilled
+from triscale.training.objective import Supervised, hits, objective_of
+from triscale.training.recipe import Recipe
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
 LABELS = torch.tensor([0, 1, 1])
@@ -49,3 +56,21 @@ def test_a_mixed_image_is_right_by_the_share_of_the_class_that_was_answered():
     mixed = torch.tensor([[0.7, 0.3, 0.0], [0.0, 1.0, 0.0], [0.9, 0.1, 0.0]])
     assert float(hits(LOGITS, mixed)) == pytest.approx(1.7)
     assert float(hits(LOGITS, LABELS)) == 2
+
+
+def test_a_recipe_with_a_teacher_learns_from_it_beside_the_labels(tmp_path):
+    dataset = read_dataset(tiny_images(tmp_path / "images", train=2, val=1))
+    weights = np.array([1.0, 2.0, 0.5])
+    weighing = Recipe(label_smoothing=0.2, balance="weights")
+    alone = objective_of(weighing, dataset, tiny_model(), weights)
+    assert isinstance(alone, Supervised)
+    assert alone.label_smoothing == 0.2
+    assert alone.class_weights.tolist() == [1.0, 2.0, 0.5]
+    assert objective_of(Recipe(), dataset, tiny_model(), weights) == Supervised(0.1)
+    teacher = tiny_model()
+    teacher.card = ModelCard(classes=dataset.classes)
+    save(teacher, tmp_path / "teacher.safetensors")
+    settings = Distillation(str(tmp_path / "teacher.safetensors"), weight=0.3)
+    taught = objective_of(Recipe(label_smoothing=0.2, distillation=settings), dataset, tiny_model(), weights)
+    assert isinstance(taught, Distilled)
+    assert (taught.labels, taught.settings) == (Supervised(0.2), settings)

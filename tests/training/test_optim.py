@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from triscale.errors import TrainingError
+from triscale.training.objective import Supervised
 from triscale.training.optim import (
     OPTIMISERS,
     RMSpropTF,
@@ -15,6 +16,9 @@ from triscale.training.optim import (
     parameter_groups,
     restore_optimiser,
 )
+from triscale.training.plan import plan_of
+from triscale.training.recipe import Recipe
+from triscale.training.step import Stepper
 
 
 def tiny():
@@ -68,6 +72,32 @@ def test_biases_decay_where_that_is_wanted_and_batchnorm_never_does():
         (1e-5, 0.9, 1e-3),
         (0.0, 0.9, 1e-3),
     ]
+
+
+def test_each_part_has_its_rate_and_keeps_what_decays():
+    model = tiny()
+    groups = parameter_groups(model, 0.1, True, [(model[0], 0.25), (model[1], 0.5), (model[3], 1.0)])
+    assert [(each["lr_scale"], each["weight_decay"], len(each["params"])) for each in groups] == [
+        (0.25, 0.1, 2),  # weight and bias of the convolution
+        (0.5, 0.0, 2),  # BatchNorm
+        (1.0, 0.1, 2),  # weight and bias of the linear layer
+    ]
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_a_step_moves_each_part_by_its_rate(name):
+    """The first step of each optimiser is proportional to the learning rate."""
+    plain, scaled = tiny(), tiny()
+    recipe, plan = Recipe(optimiser=name, warmup_epochs=0), plan_of(Recipe(), 64)
+    moved = []
+    for model, rates in ((plain, []), (scaled, [(scaled[0], 0.5), (scaled[3], 1.0)])):
+        before = [p.detach().clone() for p in model.parameters()]
+        step = Stepper(model, Supervised(), make_optimiser(model, name, 0.1, 0.9, 0.0, rates=rates), recipe, plan)
+        torch.manual_seed(1)
+        step(3, torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]), ["x"])
+        moved.append([p.detach() - old for p, old in zip(model.parameters(), before, strict=True)])
+    for number, (one, other) in enumerate(zip(*moved, strict=True)):
+        torch.testing.assert_close(other, one * (1.0 if number > 3 else 0.5), atol=1e-7, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)

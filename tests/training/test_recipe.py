@@ -4,7 +4,7 @@ import pytest
 
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
-from triscale.training.plan import derived_decay, plan_of
+from triscale.training.plan import derived_decay, plan_of, schedule_of
 from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
 from triscale.training.recipes import RECIPES, recipe
@@ -37,6 +37,25 @@ def test_warm_up_never_takes_more_than_half():
     assert "the warm-up ends after 5 steps, half of all, before its 5 epochs" in plan.notes
 
 
+def test_the_classifier_trains_alone_for_its_share_of_the_steps_and_the_schedule_follows():
+    plan = plan_of(Recipe(epochs=4, batch_size=10, warmup_epochs=1, head_epochs=1.5), 100)
+    assert (plan.head_steps, plan.warmup_steps, plan.total_steps) == (15, 10, 40)
+    said = "only the classifier trains for 15 steps (1.5 epochs), then all parts, with the schedule from its beginning"
+    assert said in plan.notes
+    assert schedule_of(Recipe(epochs=4, head_epochs=1.5), plan).total_steps == 25
+
+
+def test_the_classifier_may_train_alone_to_the_end():
+    plan = plan_of(Recipe(epochs=2, batch_size=10, head_epochs=2), 100)
+    assert (plan.head_steps, plan.warmup_steps) == (20, 0)
+    assert "only the classifier trains for 20 steps (2 epochs), to the end" in plan.notes
+    assert not any("warm-up" in note for note in plan.notes)
+
+
+def test_the_classifiers_epochs_grow_with_those_that_are_added():
+    assert plan_of(Recipe(epochs=4, batch_size=64, head_epochs=1, least_steps=200), 320).head_steps == 50
+
+
 def test_a_small_set_is_gone_through_until_there_are_steps_enough():
     plan = plan_of(Recipe(epochs=4, batch_size=64, warmup_epochs=1, least_steps=200), 320)
     assert (plan.epochs, plan.steps_per_epoch, plan.total_steps, plan.warmup_steps) == (40, 5, 200, 50)
@@ -58,6 +77,11 @@ def test_the_average_is_over_a_tenth_of_the_steps(steps, decay):
         ("momentum", 1.0),
         ("label_smoothing", -0.1),
         ("norm_momentum", -0.1),
+        ("norm_images", 0),
+        ("norms", "none"),
+        ("head_epochs", -1.0),
+        ("layer_decay", 0.0),
+        ("layer_decay", 1.5),
         ("learning_rate", float("inf")),
         ("weight_decay", float("nan")),
         ("schedule", "linear"),

@@ -109,7 +109,17 @@ def test_stopped_while_evaluating_it_ends_the_same(images, undisturbed, tmp_path
     assert weights(tmp_path / "run") == undisturbed
 
 
-@pytest.mark.parametrize("settings", [{"optimiser": "sgd"}, {"optimiser": "rmsprop_tf"}, {"norms": "frozen"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimiser": "sgd"},
+        {"optimiser": "rmsprop_tf"},
+        {"norms": "frozen"},
+        {"accumulate": 3},
+        {"precision": "fp16"},
+        {"checkpoint_activations": "block"},
+    ],
+)
 def test_every_optimiser_resumes_exactly(images, tmp_path, settings):
     settings = {"learning_rate": 0.02, "epochs": 2, **settings}
     train_tiny(images, tmp_path / "a", **settings)
@@ -151,16 +161,69 @@ def test_killed_about_a_change_of_stage_it_ends_the_same(images, growing, tmp_pa
 from training.test_resume import GROWING
 train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **GROWING)
 """
-    for wanted in (17, 20):
+    killed_at(forks, code, folder, (17, 20))
+    assert forks.run(code) == (0, "")
+    assert weights(folder) == growing
+    assert (folder / "log.jsonl").read_text().count('"resumed"') == 2
+
+
+TRANSFER = {"head_epochs": 1.5, "layer_decay": 0.7, "norms": "recalibrate", "freeze": ("stages.0",)}
+
+
+@pytest.fixture(scope="module")
+def transferred(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transferred") / "run"
+    train_tiny(images, folder, **TRANSFER)
+    return weights(folder)
+
+
+@pytest.mark.parametrize("step", [4, 14, 15, 18])  # everything begins to train after step 14, within an epoch
+def test_a_head_that_trains_first_resumes_exactly(images, transferred, tmp_path, step):
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(images, tmp_path / "run", progress=StopAt(step), **TRANSFER)
+    train_tiny(images, tmp_path / "run", **TRANSFER)
+    assert weights(tmp_path / "run") == transferred
+
+
+def test_killed_on_both_sides_of_the_switch_it_ends_the_same(images, transferred, tmp_path, forks):
+    folder = tmp_path / "run"
+    code = f"""
+from training.test_resume import TRANSFER
+train_tiny({str(images)!r}, {str(folder)!r}, checkpoint_steps=4, **TRANSFER)
+"""
+    killed_at(forks, code, folder, (13, 16))  # checkpoints are of step 12 and 16
+    assert forks.run(code) == (0, "")
+    assert weights(folder) == transferred
+
+
+def test_killed_with_a_teacher_and_adapters_it_ends_the_same(images, tmp_path, forks):
+    train_tiny(images, tmp_path / "teacher", epochs=1)
+    code = """
+from triscale.training.distillation import Distillation
+taught = Distillation({teacher!r}, features=0.5, maps=(2, 4))
+settings = {{"distillation": taught, "mixup": 0.4, "optimiser": {optimiser!r}}}
+train_tiny({images!r}, {folder!r}, epochs=2, checkpoint_steps=4, **settings)
+"""
+    for optimiser in ("adamw", "sgd"):
+        folders = [tmp_path / f"{optimiser} {name}" for name in ("undisturbed", "killed")]
+        given = {"teacher": str(tmp_path / "teacher"), "images": str(images), "optimiser": optimiser}
+        codes = [code.format(folder=str(folder), **given) for folder in folders]
+        assert forks.run(codes[0]) == (0, "")
+        killed_at(forks, codes[1], folders[1], (6, 11))
+        assert forks.run(codes[1]) == (0, "")
+        assert weights(folders[0]) == weights(folders[1])
+        assert (folders[1] / "log.jsonl").read_text().count('"resumed"') == 2
+
+
+def killed_at(forks, code, folder, steps):
+    """Run it again and again, each time killed when so many steps are logged, before it can save."""
+    for wanted in steps:
         process = forks.begin(code)
         patience = time.monotonic() + 60
         while steps_logged(folder) < wanted and time.monotonic() < patience:
             time.sleep(0.001)
         forks.kill(process)
         assert forks.end()[0] == -9
-    assert forks.run(code) == (0, "")
-    assert weights(folder) == growing
-    assert (folder / "log.jsonl").read_text().count('"resumed"') == 2
 
 
 def test_a_damaged_newest_checkpoint_costs_only_time(images, undisturbed, tmp_path):

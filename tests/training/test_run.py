@@ -205,6 +205,15 @@ def test_a_run_that_came_to_nothing_is_begun_anew_with_any_arguments(tmp_path, e
         assert (run.record.state, run.record.error) == ("running", "")
 
 
+def test_what_only_repeats_the_arguments_makes_no_run(tmp_path):
+    with pytest.raises(RunError), RunFolder.open(tmp_path, "train", {"freeze": "stam"}) as run:
+        run.write_config({"recipe": {"freeze": ["stam"]}})
+        run.write_json("network.json", {})
+        raise RunError("no module 'stam'")
+    with RunFolder.open(tmp_path, "train", {"freeze": "stem"}):
+        assert [each.name for each in tmp_path.iterdir() if not each.name.startswith(".")] == ["run.json"]
+
+
 def test_a_run_that_made_something_keeps_its_arguments(tmp_path):
     with pytest.raises(RunError), RunFolder.open(tmp_path, "fit", ARGUMENTS) as run:
         run.write_json("choice.json", {})

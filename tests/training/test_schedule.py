@@ -71,3 +71,11 @@ def test_added_epochs_stretch_the_stairs():
     schedule = schedule_of(wanted, plan)
     assert schedule.decay_steps == pytest.approx(240)  # a tenth of all, as with 24 epochs
     assert schedule.rate(2399) == pytest.approx(plan.learning_rate * 0.97**9)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_what_comes_before_the_schedule_is_at_its_peak_and_moves_it(name):
+    plain = Schedule(peak=1.0, warmup_steps=4, total_steps=12, kind=name, decay_steps=3)
+    later = replace(plain, begins=5)
+    assert [later.rate(step) for step in range(5)] == [1.0] * 5
+    assert [later.rate(step + 5) for step in range(12)] == [plain.rate(step) for step in range(12)]

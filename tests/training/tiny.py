@@ -1,13 +1,16 @@
 """A network that trains in a second, and images for it."""
 
 import torch
+from torch import nn
 
 from images import make_folder
 from triscale.data.augment import Augmentation
 from triscale.data.dataset import read_dataset
 from triscale.models.assembler import ConvNet
+from triscale.modules.plain import Origin, PlainModel
 from triscale.spec.block import Block, Squeeze
 from triscale.spec.network import Head, Network, Numerics, Stem, stage
+from triscale.spec.preprocessing import Preprocessing
 from triscale.training.loop import train
 from triscale.training.recipe import Recipe
 
@@ -40,6 +43,26 @@ def tiny_model(classes=3, channels=16):
     """The network with weights from a seed."""
     torch.manual_seed(0)
     return ConvNet(tiny_network(classes, channels))
+
+
+class Own(nn.Module):
+    """What a user may write: parts with names of their own, and a parameter that is in none of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1, 8, 1, 1))
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.last(self.pool(self.scale * self.body(x)))
+
+
+def plain_model():
+    """A user's module with weights from a seed."""
+    torch.manual_seed(0)
+    return PlainModel(Own(), Preprocessing(size=(32, 32)), Origin(outputs=3))
 
 
 def train_tiny(images, folder, model=None, progress=None, **settings):

@@ -139,7 +139,7 @@ def _print_report(report: CheckReport) -> None:
     print(f"{report.seconds:.1f} s: {counts or 'nothing wrong'}.")
 
 
-def _inside(path: ImagePlace, folder: Path) -> str:
+def _inside(path: ImagePlace | str, folder: Path) -> str:
     inside = folder != Path() and str(path).startswith(f"{folder}/")
     return str(path).removeprefix(f"{folder}/") if inside else str(path)
 

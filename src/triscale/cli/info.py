@@ -20,6 +20,7 @@ from triscale.spec.files import network_to_dict, preprocessing_to_dict
 from triscale.spec.network import Network
 from triscale.spec.published import SOURCES, Figure, figures
 from triscale.spec.table import count_layers, table_rows
+from triscale.spec.training_memory import TrainingMemory, training_memory
 
 
 def info(
@@ -28,6 +29,7 @@ def info(
     pixels: Annotated[tuple[int, ...], Parameter(name="--size", consume_multiple=True)] = (),
     blocks: bool = False,
     layers: bool = False,
+    training: int | None = None,
     picture: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -45,6 +47,8 @@ def info(
         the architecture row by row, as the papers print it
     layers
         every operation with its own cost
+    training
+        what a step of training with so many images at once keeps in memory, stage by stage
     picture
         draw the network by stage into this SVG file
     json
@@ -60,12 +64,19 @@ def info(
         if picture.suffix != ".svg":
             raise SpecError(f"--picture writes SVG, got {picture.name!r}; give a name that ends in .svg.")
         atomic.write_text(picture, draw(dataclasses.replace(net, resolution=own.size)))
+    if training is not None and training < 1:
+        raise SpecError(f"--training takes how many images go through the network at once, got {training}.")
     published = name if is_network(name) else None
+    kept = None if training is None else training_memory(net, own.size, training)
     if json:
-        print_json(_document(net, own, layers) | _published_document(published))
+        memory = {} if kept is None else {"training": {"images": training, **dataclasses.asdict(kept)}}
+        print_json(_document(net, own, layers) | memory | _published_document(published))
         return 0
     _print_summary(net, own)
-    if published is not None and not (blocks or layers):
+    if kept is not None:
+        print()
+        _print_training(kept, training or 1)
+    elif published is not None and not (blocks or layers):
         _print_published(published)
     if blocks:
         print()
@@ -154,6 +165,13 @@ def _print_figures(told: Sequence[Figure]) -> None:
         print("* trained on more images than ImageNet-1k")
     for source in dict.fromkeys(each.source for each in told):
         print(f"{source}: {SOURCES[source]}")
+
+
+def _print_training(kept: TrainingMemory, images: int) -> None:
+    print(f"a step of training with {images} images at once, AdamW, a moving average, fp32 on a CPU")
+    parts = [(f"activations of {name}", each) for name, each in kept.stages.items()]
+    parts += [(name, getattr(kept, name)) for name in ("weights", "gradients", "optimiser", "average", "total")]
+    print_table(("kept", "bytes", "share"), [(n, size(each), f"{each / kept.total:.1%}") for n, each in parts])
 
 
 def _print_blocks(net: Network) -> None:

@@ -19,7 +19,9 @@ def predict(
     images: Annotated[list[str], Parameter(consume_multiple=True)],
     /,
     *,
-    top: int = 5,
+    top: int | None = None,
+    threshold: float | None = None,
+    calibrated: bool = False,
     module: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
@@ -34,20 +36,27 @@ def predict(
     images
         files, folders and globs
     top
-        answers per image, best first
+        answers per image, best first; 5 by default, all that are likely where an image may have several labels
+    threshold
+        probability in 0..1 that an answer must have; 0 by default, 0.5 where an image may have several labels
+    calibrated
+        divide by the temperature that the model was found to need, so that it is about as sure as it is right
     module
         file.py:factory, the code of a run or model file that holds the weights of a module of your own
     json
         print JSON instead of a table
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise SpecError(f"--top must be at least 1, got {top}.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise SpecError(f"--threshold must be in 0..1, got {threshold:g}.")
     from triscale.cli.models import loader_of
     from triscale.deployment.predictor import image_files, open_predictor
 
     predictor = open_predictor(model, own=loader_of(module))
+    predictor = predictor.calibrated() if calibrated else predictor
     answers: list[Prediction] = []
-    for answer in predictor.predict(image_files(images), top):
+    for answer in predictor.predict(image_files(images), top, threshold):
         answers.append(answer)
         if not json:
             _print(answer)
@@ -67,6 +76,8 @@ def _print(answer: Prediction) -> None:
     print(answer.file)
     for label in answer.labels:
         print(f"  {label.score:6.1%}  {label.name}")
+    if not answer.labels:
+        print("  no label is likely enough; a lower --threshold shows more")
 
 
 def _document(answer: Prediction) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,6 +13,7 @@ from triscale.cli.output import print_json, print_table
 from triscale.errors import FileError, TrainingError
 
 if TYPE_CHECKING:
+    from triscale.training.distillation import Distillation
     from triscale.training.recipe import Recipe
 
 
@@ -94,19 +95,32 @@ def read_recipe(name: str | None, config: Path | None, changes: Sequence[str], n
     return changed(made, changes, "--set")
 
 
-def with_options(recipe: Recipe, given: Mapping[str, float | None], changes: Sequence[str], mirror: bool) -> Recipe:
+def with_options(recipe: Recipe, given: Mapping[str, Any], changes: Sequence[str], mirror: bool) -> Recipe:
     """A recipe with what options of their own say: `--epochs` is that many, however few the images are.
 
-    given: by the recipe's names; None where an option was not given. mirror: False never mirrors an image.
+    given: by the recipe's names, and `teacher` for that of its distillation; None where an option was not given.
+    mirror: False never mirrors an image.
     Raises: TrainingError where an option and `--set` say the same key.
     """
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
-        if any(change.partition("=")[0].strip() == name for change in changes):
-            raise TrainingError(f"--{name.replace('_', '-')} and --set {name} say the same; give one of them.")
+        key = "distillation.teacher" if name == "teacher" else name
+        if any(change.partition("=")[0].strip() == key for change in changes):
+            raise TrainingError(f"--{name.replace('_', '-')} and --set {key} say the same; give one of them.")
+    teacher = options.pop("teacher", None)
+    if teacher is not None:
+        options["distillation"] = _taught_by(recipe, teacher)
     recipe = replace(recipe, **options)
     if "epochs" in options:
         recipe = replace(recipe, least_steps=0)
     if not mirror:
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, flip=0.0, flip_vertical=0.0))
     return recipe
+
+
+def _taught_by(recipe: Recipe, teacher: str) -> Distillation:
+    """The recipe's distillation with a teacher, whose path means the same from any folder."""
+    from triscale.training.distillation import Distillation
+
+    lasting = str(Path(teacher).resolve()) if Path(teacher).exists() else teacher
+    return replace(recipe.distillation or Distillation(), teacher=lasting)

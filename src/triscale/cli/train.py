@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
 from triscale.cli.subject import Subject, subject_of
+from triscale.errors import TrainingError
 from triscale.spec.files import read_json
 
 if TYPE_CHECKING:
@@ -29,15 +30,18 @@ def train(
     config: Path | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     epochs: int | None = None,
-    batch_size: int | None = None,
+    batch_size: Annotated[int | Literal["auto"] | None, Parameter(name=["--batch-size", "--batch"])] = None,
     learning_rate: float | None = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
     no_mirror: bool = False,
+    freeze: tuple[str, ...] = (),
+    teacher: str | None = None,
     seed: int | None = None,
     skip_broken: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Train a network on images. The same command again goes on where it stopped.
@@ -67,7 +71,8 @@ def train(
     epochs
         passes over the training images
     batch_size
-        images a step
+        images a step; auto keeps the recipe's, and chooses how many of them go through the network at once, so that
+        memory never runs out
     learning_rate
         peak, at a batch of 256
     pixels
@@ -80,10 +85,16 @@ def train(
         a budget that it is scaled to: params, macs, activations, memory
     no_mirror
         left and right differ here (digits, text, road signs): never mirror an image
+    freeze
+        a part that does not learn, such as stem or stages.0; as often as needed
+    teacher
+        a trained model to learn from as well: a run's folder, a model file, or a name with pretrained weights
     seed
         of the split, the order of images, augmentation and fresh weights; the recipe's by default
     skip_broken
         go on without images that cannot be read
+    device
+        where to train; auto takes a GPU where there is one
     json
         print the figures as JSON at the end
     """
@@ -92,48 +103,65 @@ def train(
     from triscale.cli.recipe import read_recipe, with_options
 
     wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
-    given = {"seed": seed, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    auto = batch_size == "auto"
+    size = None if batch_size == "auto" else batch_size
+    given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
+    given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
-    speaks = _train(subject, data, chosen, folder, skip_broken, quiet=json)
-    if json and speaks:
-        print_json(read_json(folder / "metrics.json"))
+    _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, json))
     return 0
 
 
-def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, skip_broken: bool, quiet: bool) -> bool:
-    """Train in the run's folder, or say that it is done; quiet leaves the figures to the caller.
+class _Options(NamedTuple):
+    """How to train, beside the recipe, and what to print at the end."""
 
-    Returns: whether this process speaks; of several that train together, one does.
-    """
+    skip_broken: bool
+    auto: bool
+    device: Literal["auto", "cpu", "cuda"]
+    json: bool
+
+
+def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _Options) -> None:
+    """Train in the run's folder, or say that it is done."""
     import torch
 
     from triscale.data.dataset import read_dataset
     from triscale.data.find import location
+    from triscale.training.batch_size import train_with_what_fits
+    from triscale.training.device import chosen_device
+    from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
     from triscale.training.progress import SilentProgress, choose_progress
     from triscale.training.together import open_run
     from triscale.training.world import joined, world_from
 
+    place = chosen_device(options.device)
     progress = choose_progress() if world_from(os.environ).is_main else SilentProgress()
-    dataset = read_dataset(data, seed=recipe.seed, skip_broken=skip_broken)
+    dataset = read_dataset(data, seed=recipe.seed, skip_broken=options.skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
-    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": skip_broken}
-    arguments = {**subject.arguments, **asked}
-    with joined() as world, open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
+    asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": options.skip_broken}
+    asked |= {**subject.arguments, **teacher_arguments(recipe.distillation)}
+    if options.auto:
+        asked["batch"] = "auto"
+    if options.auto and not world_from(os.environ).is_alone:
+        raise TrainingError("--batch-size auto measures with one process; give several processes a number.")
+    with joined() as world, open_run(world, folder, "train", asked, dataset.fingerprint) as run:
         if run.is_done:
             progress.say(f"{folder}: is done already")
-            return world.is_main
-        model = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
-        for note in dataset.notes:
-            progress.say(note)
-        result = train(model, dataset, recipe, run, progress)
-        run.update(state="done", shipped="model.safetensors")
-        if world.is_main and not quiet:
-            _print_result(result, folder)
-        return world.is_main
+        else:
+            made = subject.make(len(dataset.classes), folder if run.writes else None, progress.say)
+            for note in dataset.notes:
+                progress.say(note)
+            do = train_with_what_fits if options.auto else train
+            result = do(made.to(place), dataset, recipe, run, progress)
+            run.update(state="done", shipped="model.safetensors")
+            if world.is_main and not options.json:
+                _print_result(result, folder)
+        if world.is_main and options.json:
+            print_json(read_json(folder / "metrics.json"))
 
 
 def _print_result(result: TrainResult, folder: Path) -> None:
     shown, split = result.evaluation, "test" if result.test is not None else "validation"
-    print(f"{shown.top1:.2%} of {shown.count} {split} images; {folder / 'model.safetensors'}")
+    print(f"{shown.sentence(split)}; {folder / 'model.safetensors'}")

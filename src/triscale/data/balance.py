@@ -15,7 +15,6 @@ from triscale.data.dataset import Dataset, Sample
 from triscale.errors import DataError
 
 BETA = 0.999
-_TAG = 0x62616C  # keeps these numbers apart from others that are drawn from the same seed and epoch
 
 
 def class_counts(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarray:
@@ -34,7 +33,12 @@ def class_counts(samples: Sequence[Sample], classes: Sequence[str]) -> np.ndarra
 
 
 def training_weights(dataset: Dataset) -> np.ndarray:
-    """`class_weights` of the training images. Raises: DataError for a label outside the classes, in any split."""
+    """`class_weights` of the training images, all 1 with several labels an image.
+
+    Raises: DataError for a label outside the classes, in any split.
+    """
+    if dataset.several:
+        return np.ones(len(dataset.classes))
     for split in (dataset.val, dataset.test):
         class_counts(split, dataset.classes)
     return class_weights(class_counts(dataset.train, dataset.classes))
@@ -60,20 +64,27 @@ def balance_note(weights: np.ndarray, classes: Sequence[str]) -> str:
     )
 
 
-def balanced_order(labels: Sequence[int], weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As many indices as there are images, each class as often as its weight says; a pure function of (seed, epoch).
+def balanced(
+    order: np.ndarray, starts: Sequence[int], labels: np.ndarray, weights: np.ndarray, dice: np.random.Generator
+) -> np.ndarray:
+    """An order of as many images in which each class comes as often as its weight says.
 
     Images of a class come equally often, give or take one: all of them before one comes twice.
-    labels: (N,) class numbers. weights: (classes,), from `class_weights`.
-    Returns: (N,) int64, shuffled.
+    order: (N,) indices of images, shuffled. starts: where each part of it begins that is read by itself (the first at
+        0); images stay within their part. labels: (N,) class numbers by index. weights: (classes,), of `class_weights`.
+    Returns: (N,) int64, shuffled within each part.
     """
-    numbers = np.asarray(labels, dtype=np.int64)
-    dice = np.random.default_rng([_TAG, seed % 2**64, epoch])
-    shares = weights * np.bincount(numbers, minlength=len(weights))
-    wanted = _whole(shares * len(numbers) / shares.sum(), dice)
+    parts = np.split(order, starts[1:])
+    return np.concatenate([part[_rounds(labels[part], weights, dice)] for part in parts])
+
+
+def _rounds(labels: np.ndarray, weights: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+    """As many places as there are labels, each class as often as it should come, shuffled."""
+    shares = weights * np.bincount(labels, minlength=len(weights))
+    wanted = _whole(shares * len(labels) / shares.sum(), dice)
     chosen = []
     for label in np.flatnonzero(wanted):
-        own = np.flatnonzero(numbers == label)
+        own = np.flatnonzero(labels == label)
         rounds, rest = divmod(int(wanted[label]), len(own))
         chosen += [*[own] * rounds, dice.permutation(own)[:rest]]
     return dice.permutation(np.concatenate(chosen))

@@ -39,10 +39,10 @@ _COMPARED_AT = (64, 64)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. other: the second file, where two are involved."""
+    """One thing that is wrong. path: the file, or what names the set. other: the second file, where there is one."""
 
     kind: Kind
-    path: ImagePlace
+    path: ImagePlace | str
     message: str
     other: ImagePlace | None = None
 
@@ -110,7 +110,9 @@ def check(path: str | Path, progress: Progress | None = None) -> CheckReport:
     return CheckReport(
         root=listing.root,
         images=len(listing.entries),
-        classes=dict(sorted(collections.Counter(each.label for each in listing.entries).items())),
+        classes=dict(
+            sorted(collections.Counter(label for each in listing.entries for label in listing.labels_of(each)).items())
+        ),
         splits=dict(sorted(collections.Counter(each.split or "" for each in listing.entries).items())),
         findings=tuple(sorted(findings, key=lambda each: (str(each.path), each.kind))),
         notes=tuple(_notes(listing, sound)),
@@ -190,16 +192,18 @@ def _class_findings(listing: Listing) -> list[Finding]:
     findings = [Finding("empty-class", each, "a class folder without images") for each in listing.empty_classes]
     findings += [Finding("mislabelled", path, said) for path, said in listing.contradictions]
     if len(listing.classes) == 1:
-        findings.append(Finding("single-class", Path(listing.root), f"only one class ({listing.classes[0]})"))
-    known = {each.label for each in listing.entries if each.split in (None, "train")}
+        findings.append(Finding("single-class", listing.root, f"only one class ({listing.classes[0]})"))
+    learnt = (each for each in listing.entries if each.split in (None, "train"))
+    known = {label for each in learnt for label in listing.labels_of(each)}
     for label in sorted(set(listing.classes) - known):
-        findings.append(Finding("unknown-class", Path(listing.root), f"class {label} has no training images"))
+        findings.append(Finding("unknown-class", listing.root, f"class {label} has no training images"))
     return findings
 
 
 def _notes(listing: Listing, sound: list[_Seen]) -> list[str]:
     notes = []
-    counts = collections.Counter(each.label for each in listing.entries if each.split in (None, "train")).most_common()
+    learnt = (each for each in listing.entries if each.split in (None, "train"))
+    counts = collections.Counter(label for each in learnt for label in listing.labels_of(each)).most_common()
     if counts and counts[0][1] >= IMBALANCE * counts[-1][1]:
         most, least = counts[0], counts[-1]
         notes.append(f"Unbalanced: {most[0]} has {most[1]} training images, {least[0]} only {least[1]}.")

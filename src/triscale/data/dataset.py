@@ -13,15 +13,20 @@ from triscale.data.images import ImageError
 from triscale.data.listing import Entry, Facts, Listing
 from triscale.data.member import ImagePlace
 from triscale.data.parallel import Progress, map_files
+from triscale.data.several import rarest_labels, require_trained
 from triscale.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image, a file or a member of a shard, and the number of its class in `Dataset.classes`."""
+    """One image, a file or a member of a shard, and the number of its class in `Dataset.classes`.
+
+    label: -1 in a set of several labels an image. labels: there, the numbers of all its classes, sorted; else empty.
+    """
 
     path: ImagePlace
     label: int
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Dataset:
     train, val, test: samples, sorted by name; test (and val, where no share was wanted) may be empty.
     fingerprint: SHA-256 of every image's name, size in bytes, class and split: another set has another one.
     skipped: files that cannot be used and were left out. notes: what a person should know, one sentence each.
+    several: whether an image may have several labels, or none: each class is then learnt as a question of its own.
     """
 
     root: Path | str
@@ -43,6 +49,12 @@ class Dataset:
     fingerprint: str
     skipped: tuple[ImagePlace, ...] = ()
     notes: tuple[str, ...] = ()
+    several: bool = False
+
+    @property
+    def target_width(self) -> int:
+        """Numbers in one image's target: one for each class with several labels an image; 0: the class's number."""
+        return len(self.classes) if self.several else 0
 
 
 def read_dataset(
@@ -65,14 +77,13 @@ def read_dataset(
     progress: called with (images looked at, all images).
     Raises: DataError for a set that cannot be learnt from, naming the files.
     """
-    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
-        raise DataError(
-            f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
-        )
+    require_shares(val_share, test_share)
     listing, usable, troubles = read_entries(path, verify, skip_broken, progress)
-    split, notes = split_of(usable, val_share, test_share, seed)
+    split, notes = split_of(usable, val_share, test_share, seed, listing.several)
+    if listing.several:
+        require_trained(listing, split)
     classes = listing.classes
-    samples = {name: tuple(_samples(usable, split, name, classes)) for name in ("train", "val", "test")}
+    samples = {name: tuple(_samples(listing, usable, split, name, classes)) for name in ("train", "val", "test")}
     return Dataset(
         root=listing.root,
         classes=classes,
@@ -80,7 +91,16 @@ def read_dataset(
         fingerprint=fingerprint_of(usable, split),
         skipped=tuple(each.path for each in troubles),
         notes=(*_listing_notes(listing, troubles), *notes),
+        several=listing.several,
     )
+
+
+def require_shares(val_share: float, test_share: float) -> None:
+    """Raises: DataError for shares that leave nothing to train on."""
+    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
+        raise DataError(
+            f"val_share {val_share} and test_share {test_share} must be in 0..1 and leave something to train on."
+        )
 
 
 def read_entries(
@@ -92,17 +112,20 @@ def read_entries(
     """
     listing = find_images(path, verify, progress)
     _require_sound(listing)
-    facts = map_files(
-        lambda entry: entry.facts or look(entry.path, verify),
-        listing.entries,
-        None if listing.entries and listing.entries[0].facts else progress,
-    )
+    facts = _facts(listing.entries, verify, progress)
     usable = [(entry, fact) for entry, fact in zip(listing.entries, facts, strict=True) if fact.trouble is None]
     troubles = [*listing.troubles, *(fact.trouble for fact in facts if fact.trouble is not None)]
     if troubles and not skip_broken:
         raise _refusal(listing, troubles)
     _require_classes_left(listing, usable)
     return listing, usable, troubles
+
+
+def _facts(entries: tuple[Entry, ...], verify: bool, progress: Progress | None) -> list[Facts]:
+    known = [entry.facts for entry in entries if entry.facts is not None]
+    if len(known) == len(entries):
+        return known
+    return map_files(lambda entry: entry.facts or look(entry.path, verify), entries, progress)
 
 
 def _require_sound(listing: Listing) -> None:
@@ -114,8 +137,9 @@ def _require_sound(listing: Listing) -> None:
         raise DataError(f"{listing.root}: {path.name} has two labels: {said}; keep the row that is right.")
     if len(listing.classes) < 2:
         raise DataError(f"{listing.root}: only one class ({listing.classes[0]}); a classifier needs at least two.")
-    known = {each.label for each in listing.entries if each.split in (None, "train")}
-    unknown = sorted({each.label for each in listing.entries if each.label} - known)
+    learnt = (each for each in listing.entries if each.split in (None, "train"))
+    known = {label for each in learnt for label in listing.labels_of(each)}
+    unknown = sorted({label for each in listing.entries for label in listing.labels_of(each) if label} - known)
     if unknown:
         raise DataError(
             f"{listing.root}: val or test has classes that train has not: {', '.join(unknown[:5])}; add them to train."
@@ -132,7 +156,8 @@ def _refusal(listing: Listing, troubles: list[ImageError]) -> DataError:
 
 
 def _require_classes_left(listing: Listing, usable: list[tuple[Entry, Facts]]) -> None:
-    left = {entry.label for entry, _ in usable if entry.split in (None, "train")}
+    learnt = (entry for entry, _ in usable if entry.split in (None, "train"))
+    left = {label for entry in learnt for label in listing.labels_of(entry)}
     lost = [name for name in listing.classes if name not in left]
     if lost:
         raise DataError(
@@ -141,7 +166,7 @@ def _require_classes_left(listing: Listing, usable: list[tuple[Entry, Facts]]) -
 
 
 def split_of(
-    usable: list[tuple[Entry, Facts]], val_share: float, test_share: float, seed: int
+    usable: list[tuple[Entry, Facts]], val_share: float, test_share: float, seed: int, several: bool = False
 ) -> tuple[dict[str, str], list[str]]:
     """The split of each entry by its name, and what is to be said about it."""
     given = {entry.split for entry, _ in usable}
@@ -149,9 +174,10 @@ def split_of(
     test_share = 0.0 if "test" in given else test_share
     split = {entry.name: entry.split for entry, _ in usable if entry.split in ("val", "test")}
     by_class: dict[str, dict[float, list[str]]] = collections.defaultdict(lambda: collections.defaultdict(list))
+    groups = rarest_labels([entry for entry, _ in usable if entry.name not in split]) if several else {}
     for entry, fact in usable:
         if entry.name not in split:
-            by_class[entry.label][_place(fact.digest, seed)].append(entry.name)
+            by_class[groups.get(entry.label, entry.label)][_place(fact.digest, seed)].append(entry.name)
     without = []
     for label, places in by_class.items():
         chosen = _split_class(sorted(places), val_share, test_share)
@@ -187,10 +213,13 @@ def _split_class(places: list[float], val_share: float, test_share: float) -> di
 
 
 def _samples(
-    usable: list[tuple[Entry, Facts]], split: dict[str, str], name: str, classes: tuple[str, ...]
+    listing: Listing, usable: list[tuple[Entry, Facts]], split: dict[str, str], name: str, classes: tuple[str, ...]
 ) -> list[Sample]:
     numbers = {label: number for number, label in enumerate(classes)}
-    return [Sample(entry.path, numbers[entry.label]) for entry, _ in usable if split[entry.name] == name]
+    chosen = [entry for entry, _ in usable if split[entry.name] == name]
+    if not listing.several:
+        return [Sample(entry.path, numbers[entry.label]) for entry in chosen]
+    return [Sample(entry.path, -1, tuple(numbers[label] for label in listing.labels_of(entry))) for entry in chosen]
 
 
 def fingerprint_of(usable: list[tuple[Entry, Facts]], split: dict[str, str]) -> str:

@@ -185,7 +185,9 @@ def _rgb(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", picture.size, "white")
         page.alpha_composite(picture)
         return page.convert("RGB")
-    return image.convert("RGB")
+    # `convert` would copy what is RGB already, a tenth of the time that a large JPEG takes; formats of several
+    # frames keep their file, and are copied out of it.
+    return image if image.mode == "RGB" and image.format == "JPEG" else image.convert("RGB")
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

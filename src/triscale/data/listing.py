@@ -43,6 +43,7 @@ class Facts:
 class Entry:
     """One image: where it is, its name relative to the set's root, its class, and its split where the set says one.
 
+    label: in a listing of several labels an image, all of them with "|" between, sorted; "" where it has none.
     facts: what is known of it already; a shard's index remembers them.
     """
 
@@ -63,6 +64,7 @@ class Listing:
     contradictions: (file, what is said about it) where a CSV gives one file two classes.
     troubles: shards that are missing, or end too early; what they held is not among the entries.
     class_order: the classes, where the set itself numbers them.
+    several: whether an image may have several labels, or none.
     """
 
     root: Path | str
@@ -72,11 +74,18 @@ class Listing:
     contradictions: tuple[tuple[ImagePlace, str], ...] = ()
     troubles: tuple[ImageError, ...] = ()
     class_order: tuple[str, ...] = ()
+    several: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the set's own order, else sorted."""
-        return self.class_order or tuple(sorted({each.label for each in self.entries}))
+        return self.class_order or tuple(sorted({label for each in self.entries for label in self.labels_of(each)}))
+
+    def labels_of(self, entry: Entry) -> tuple[str, ...]:
+        """The labels of an image, sorted: one, unless the listing is of several."""
+        if not self.several:
+            return (entry.label,)
+        return tuple(entry.label.split(LABEL_SEPARATOR)) if entry.label else ()
 
 
 def list_images(path: str | Path) -> Listing:
@@ -174,17 +183,15 @@ def _nothing_found(strays: list[Path], empty: list[Path]) -> str:
 
 def _list_csv(table: Path) -> Listing:
     rows = _read_rows(table)
+    several = any(LABEL_SEPARATOR in row["label"] for _, row in rows)
     seen: dict[str, tuple[int, Entry]] = {}
     contradictions: list[tuple[ImagePlace, str]] = []
     for number, row in rows:
         name, label, split = os.path.normpath(row["path"]), row["label"], row.get("split", "")
         where = f"{table}: row {number}"
         if not row["path"] or not label:
-            raise DataError(f"{where}: no {'label' if row['path'] else 'path'}; every row needs both.")
-        if LABEL_SEPARATOR in label:
-            raise DataError(
-                f"{where}: several labels ({label}); one label per image is what can be learnt here: keep one."
-            )
+            raise DataError(_incomplete(where, bool(row["path"]), several))
+        label = _in_order(label, where) if several else label
         if split and split.lower() not in SPLITS:
             raise DataError(f"{where}: split {split!r} is not known; expected train, val, test, or nothing.")
         entry = Entry(table.parent / name, name, label, SPLITS[split.lower()] if split else None)
@@ -196,7 +203,26 @@ def _list_csv(table: Path) -> Listing:
     if not seen:
         raise DataError(f"{table}: no rows below the header; {EXPECTED}.")
     entries = sorted((entry for _, entry in seen.values()), key=lambda each: each.name)
-    return Listing(table, tuple(entries), contradictions=tuple(contradictions))
+    return Listing(table, tuple(entries), contradictions=tuple(contradictions), several=several)
+
+
+def _incomplete(where: str, has_path: bool, several: bool) -> str:
+    """What to say of a row without a path or a label."""
+    none = f" (an image that has none of them is written {LABEL_SEPARATOR!r})" if has_path and several else ""
+    return f"{where}: no {'label' if has_path else 'path'}; every row needs both{none}."
+
+
+def _in_order(label: str, where: str) -> str:
+    """Several labels, each once and sorted; only the separator is none. Raises: DataError for an empty one."""
+    if label == LABEL_SEPARATOR:
+        return ""
+    labels = [each.strip() for each in label.split(LABEL_SEPARATOR)]
+    if "" in labels:
+        raise DataError(
+            f"{where}: an empty label in {label!r}; write labels as cat{LABEL_SEPARATOR}dog, "
+            f"and {LABEL_SEPARATOR!r} alone where the image has none."
+        )
+    return LABEL_SEPARATOR.join(sorted(set(labels)))
 
 
 def _read_rows(table: Path) -> list[tuple[int, dict[str, str]]]:

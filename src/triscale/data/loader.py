@@ -9,8 +9,9 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +19,12 @@ import torch
 from PIL import Image
 
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
-from triscale.data.balance import balanced_order
+from triscale.data.balance import balanced
 from triscale.data.dataset import Sample
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.member import ImagePlace
 from triscale.data.parallel import cores
+from triscale.data.several import multi_hot
 from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.data.transforms import needed_size, normalise, to_values, with_channels
@@ -37,7 +39,10 @@ _KEPT_BYTES = 256 * 1024**2
 
 
 class Batch(NamedTuple):
-    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64."""
+    """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64.
+
+    With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -72,13 +77,14 @@ class Batches:
         size: Size | None = None,
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
+        target_width: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
 
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
-        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced_order`. None
+        class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced`. None
             shows each image once an epoch.
         shuffle: None shuffles where there is an augmentation.
         drop_last: leave out the last batch where it is smaller; None does so where the order is shuffled. Where all
@@ -87,6 +93,7 @@ class Batches:
         skip_broken: leave images that cannot be used out of their batch (see `skipped`) rather than raise.
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
+        target_width: of the set (`Dataset.target_width`): the classes, where an image may have several.
         part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
             gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
         Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
@@ -106,7 +113,11 @@ class Batches:
         self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
-        self._labels = torch.tensor([each.label for each in samples], dtype=torch.int64)
+        self._labels = (
+            torch.from_numpy(multi_hot([each.labels for each in samples], target_width))
+            if target_width
+            else torch.tensor([each.label for each in samples], dtype=torch.int64)
+        )
         self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:
@@ -119,13 +130,13 @@ class Batches:
         return self._reading(epoch).order
 
     def _reading(self, epoch: int) -> Reading:
-        if self.shuffle and self.class_weights is not None:  # rare classes may be in any shard
-            order = balanced_order(self._labels.tolist(), self.class_weights, self.seed, epoch)
-            return Reading(order, windows=(() if self._blocks is None else self._blocks.shards,))
         dice = np.random.default_rng([self.seed % 2**64, epoch]) if self.shuffle else None
-        return reading(len(self.samples), self._blocks, dice)
+        plan = reading(len(self.samples), self._blocks, dice)
+        if dice is None or self.class_weights is None:
+            return plan
+        return replace(plan, order=balanced(plan.order, plan.starts, self._labels.numpy(), self.class_weights, dice))
 
-    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start_batch: int = 0) -> Generator[Batch]:
         """The batches of one epoch, from `start_batch` on.
 
         `waited` is then the seconds that the caller spent waiting for them, and `skipped` the indices left out so far.

@@ -15,11 +15,6 @@ class Shard(Protocol):
         """What messages call it: its path or URL."""
         ...
 
-    @property
-    def size(self) -> int:
-        """Bytes that must be brought to this disk before any of it is read; 0 where it lies here, or is not known."""
-        ...
-
     def read(self, offset: int, length: int) -> bytes:
         """That part of it, shorter only where the file ends. Raises: OSError, or DataError where it cannot be had."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,6 +27,10 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+
+
+def _same(image: Image.Image) -> Image.Image:
+    return image
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing, size: Size | None = None) -> torch.Tensor:
@@ -51,13 +56,19 @@ def needed_size(preprocessing: Preprocessing, size: Size) -> Size:
     return math.ceil(size[0] / share), math.ceil(size[1] / share)
 
 
-def to_values(image: Image.Image, preprocessing: Preprocessing, size: Size) -> np.ndarray:
-    """`preprocess` as a numpy array, (H, W, C) float32."""
+def to_values(
+    image: Image.Image, preprocessing: Preprocessing, size: Size, change: Callable[[Image.Image], Image.Image] = _same
+) -> np.ndarray:
+    """`preprocess` as a numpy array, (H, W, C) float32.
+
+    change: of the picture as the network sees it, cut and resized, to one of the same size, before its numbers become
+        the network's.
+    """
     image = with_channels(image, preprocessing.channels)
     if preprocessing.fit == "letterbox":
-        return _letterboxed(image, preprocessing, size)
+        return _letterboxed(image, preprocessing, size, change)
     box = centre_box(image, size, preprocessing.crop) if preprocessing.fit == "crop" else None
-    return normalise(resize(image, size, preprocessing, box), preprocessing)
+    return normalise(change(resize(image, size, preprocessing, box)), preprocessing)
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
@@ -102,12 +113,14 @@ def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int) -> tuple[
     return scale, shift
 
 
-def _letterboxed(image: Image.Image, preprocessing: Preprocessing, size: Size) -> np.ndarray:
+def _letterboxed(
+    image: Image.Image, preprocessing: Preprocessing, size: Size, change: Callable[[Image.Image], Image.Image]
+) -> np.ndarray:
     scale = min(size[0] / image.height, size[1] / image.width)
     height, width = (max(1, int(side * scale)) for side in (image.height, image.width))
     mean = np.array(preprocessing.mean)
     fill = mean if preprocessing.fill is None else preprocessing.fill
     values = np.empty((*size, preprocessing.channels), np.float32)
     values[:] = (fill - mean) / np.array(preprocessing.std)
-    values[:height, :width] = normalise(resize(image, (height, width), preprocessing), preprocessing)
+    values[:height, :width] = normalise(change(resize(image, (height, width), preprocessing)), preprocessing)
     return values

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from triscale.errors import FileError, TriscaleError
+from triscale.errors import FileError, SpecError, TriscaleError
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
 
@@ -27,6 +28,7 @@ class Metadata:
     classes: names in output order, empty where unknown. in_channels, outputs: of the tensors.
     input_size: (H, W) in pixels; the only size that the file reads. precision: of weights and arithmetic.
     origin, licence: of the weights, as the model card has them.
+    several, temperature: as the model card has them.
     weights_crc32: of the file that holds the weights where that is another one (OpenVINO's .bin), else 0.
     """
 
@@ -40,7 +42,14 @@ class Metadata:
     origin: str = ""
     licence: str = ""
     weights_crc32: int = 0
+    several: bool = False
+    temperature: float | None = None
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that divides by nothing. Raises: SpecError."""
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise SpecError(f"temperature must be above 0 and finite, got {self.temperature!r}")
 
 
 def describe(model: Model, size: Size | None = None) -> Metadata:
@@ -57,6 +66,8 @@ def describe(model: Model, size: Size | None = None) -> Metadata:
         model.outputs,
         origin=model.card.origin,
         licence=model.card.licence,
+        several=model.card.several,
+        temperature=model.card.temperature,
     )
 
 

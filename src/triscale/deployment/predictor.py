@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from triscale.spec.preprocessing import Preprocessing
 from triscale.training.run import read_run
 
 BATCH = 16
+TOP = 5  # answers per image, where it has one label
+THRESHOLD = 0.5  # from which a label is given, where an image may have several
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What was said of one file: `labels`, best first; or `error`, why it could not be read."""
+    """What was said of one file: `labels`, best first (none where no label is likely); or `error`, why it is unread."""
 
     file: str
     labels: tuple[Label, ...] = ()
@@ -48,22 +50,47 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A network that answers. Its preprocessing and class names came with its weights and cannot be others."""
+    """A network that answers. Its preprocessing and class names came with its weights and cannot be others.
+
+    run: images to logits. several: whether an image may have several labels: a probability is then a sigmoid.
+    temperature: divides the logits where asked (`calibrated`); None where it was not measured.
+    """
 
     source: str
     preprocessing: Preprocessing
     classes: tuple[str, ...]
     run: Callable[[np.ndarray], np.ndarray]
+    several: bool = False
+    temperature: float | None = None
+
+    def calibrated(self) -> Predictor:
+        """The same, whose probabilities are as sure as they were right on its validation images.
+
+        Raises: SpecError where the file says no temperature.
+        """
+        temperature = self.temperature
+        if temperature is None:
+            raise SpecError(
+                f"{self.source}: says no temperature, so its probabilities cannot be calibrated; "
+                f"a model that `triscale train` or `fit` writes has one."
+            )
+        return replace(self, run=lambda images: self.run(images) / temperature, temperature=1.0)
+
+    def logits(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, outputs) float32 of preprocessed images, (C, H, W) each."""
+        return self.run(np.stack(images))
 
     def probabilities(self, paths: Sequence[ImagePlace]) -> np.ndarray:
         """(N, classes) float32 of image files. Raises: DataError for a file that cannot be read."""
-        images = torch.stack([load_image(path, self.preprocessing) for path in paths])
-        return torch.from_numpy(self.run(images.numpy())).softmax(1).numpy()
+        return self._chances(self.logits([load_image(path, self.preprocessing).numpy() for path in paths]))
 
-    def predict(self, paths: Iterable[Path], top: int = 5) -> Iterator[Prediction]:
+    def predict(
+        self, paths: Iterable[Path], top: int | None = None, threshold: float | None = None
+    ) -> Iterator[Prediction]:
         """Answer for each file in order; a file that cannot be read gets an error and stops nobody else.
 
-        top: answers per file, never more than there are classes.
+        top: answers per file at most; None for 5, or for all where an image may have several labels.
+        threshold: probability that an answer must have; None for 0, or for 0.5 where an image may have several.
         """
         batch: list[tuple[Path, np.ndarray | str]] = []
         for path in paths:
@@ -72,22 +99,30 @@ class Predictor:
             except DataError as error:
                 batch.append((path, str(error)))
             if len(batch) == BATCH:
-                yield from self._answers(batch, top)
+                yield from self._answers(batch, top, threshold)
                 batch = []
-        yield from self._answers(batch, top)
+        yield from self._answers(batch, top, threshold)
 
-    def _answers(self, batch: list[tuple[Path, np.ndarray | str]], top: int) -> Iterator[Prediction]:
+    def _chances(self, logits: np.ndarray) -> np.ndarray:
+        answers = torch.from_numpy(logits)
+        return (answers.sigmoid() if self.several else answers.softmax(1)).numpy()
+
+    def _answers(
+        self, batch: list[tuple[Path, np.ndarray | str]], top: int | None, threshold: float | None
+    ) -> Iterator[Prediction]:
         images = [image for _, image in batch if not isinstance(image, str)]
-        rows = iter(torch.from_numpy(self.run(np.stack(images))).softmax(1).numpy()) if images else iter(())
+        rows = iter(self._chances(self.logits(images))) if images else iter(())
         for path, image in batch:
             if isinstance(image, str):
                 yield Prediction(str(path), error=image)
             else:
-                yield Prediction(str(path), self._best(next(rows), top))
+                yield Prediction(str(path), self._best(next(rows), top, threshold))
 
-    def _best(self, scores: np.ndarray, top: int) -> tuple[Label, ...]:
-        order = np.argsort(-scores, kind="stable")[: max(1, min(top, len(scores)))]
-        return tuple(Label(self._name(int(i)), float(scores[i])) for i in order)
+    def _best(self, scores: np.ndarray, top: int | None, threshold: float | None) -> tuple[Label, ...]:
+        most = max(1, len(scores) if top is None and self.several else top or TOP)
+        least = threshold if threshold is not None else THRESHOLD if self.several else 0.0
+        order = np.argsort(-scores, kind="stable")[:most]
+        return tuple(Label(self._name(int(i)), float(scores[i])) for i in order if scores[i] >= least)
 
     def _name(self, output: int) -> str:
         return self.classes[output] if output < len(self.classes) else f"class {output}"
@@ -118,7 +153,10 @@ def open_predictor(
     if own is not None:
         return _of_model(str(path), own(path))
     engine = load_engine(path, threads)
-    return Predictor(str(path), engine.preprocessing, engine.classes, engine.run)
+    described = engine.metadata
+    return Predictor(
+        str(path), engine.preprocessing, engine.classes, engine.run, described.several, described.temperature
+    )
 
 
 def shipped_file(folder: Path) -> Path:
@@ -136,7 +174,8 @@ def _of_model(source: str, model: Model) -> Predictor:
         with torch.inference_mode():
             return model(torch.from_numpy(images)).numpy()
 
-    return Predictor(source, model.preprocessing, model.card.classes, run)
+    card = model.card
+    return Predictor(source, model.preprocessing, card.classes, run, card.several, card.temperature)
 
 
 def image_files(arguments: Sequence[str]) -> list[Path]:

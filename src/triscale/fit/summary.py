@@ -11,10 +11,12 @@ from triscale.data.dataset import Dataset, Sample
 from triscale.fit.candidate import Candidate
 from triscale.fit.job import FitResult, Job, Shipped
 from triscale.report import model as page
+from triscale.report.evaluated import evaluation_summary
 from triscale.spec.cost import cost
 from triscale.spec.limits import Budget, quantity
 from triscale.training.config import to_table
-from triscale.training.evaluate import Evaluation
+from triscale.training.evaluate import AnyEvaluation, Evaluation
+from triscale.training.evaluate_several import THRESHOLD, LabelsEvaluation
 from triscale.training.run import RunFolder, read_log
 
 EXAMPLES = 12  # best and worst images shown
@@ -38,7 +40,12 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         candidates=tuple(_candidate(c, c is chosen, job.budget) for c in (chosen, *result.choice.rejected)),
         data=_data(result.dataset),
         curve=_curve(run.path),
-        evaluation=_evaluation(result.dataset, trained.evaluation, "test" if trained.test is not None else "val"),
+        evaluation=evaluation_summary(
+            result.dataset.classes,
+            trained.evaluation,
+            "test" if trained.test is not None else "val",
+            trained.calibration,
+        ),
         best=best,
         worst=worst,
         exports=tuple(_exported(each, each is result.shipped[0]) for each in result.shipped),
@@ -74,7 +81,7 @@ def lines(result: FitResult) -> list[str]:
     for other in result.choice.rejected[:2]:
         said.append(f"instead of {other.network.name} ({other.scaled}): {other.reason}")
     shown = trained.evaluation
-    said.append(f"accuracy  {shown.top1:.2%} of {shown.count} {split} images")
+    said.append(f"accuracy  {shown.sentence(split)}")
     for each in result.shipped:
         check = each.verification
         said.append(
@@ -98,7 +105,8 @@ def _candidate(candidate: Candidate, chosen: bool, budget: Budget) -> page.Candi
 
 
 def _data(dataset: Dataset) -> page.DataSummary:
-    counts = [collections.Counter(s.label for s in split) for split in (dataset.train, dataset.val, dataset.test)]
+    splits = (dataset.train, dataset.val, dataset.test)
+    counts = [collections.Counter(n for s in split for n in s.labels or (s.label,)) for split in splits]
     classes = tuple(
         page.ClassCount(name, *(count[label] for count in counts)) for label, name in enumerate(dataset.classes)
     )
@@ -120,32 +128,25 @@ def _curve(folder: Path) -> tuple[page.EpochPoint, ...]:
                     line["epoch"],
                     line["train"]["loss"],
                     raw.get("loss"),
-                    raw.get("top1"),
-                    ema.get("top1"),
+                    raw.get("map", raw.get("top1")),
+                    ema.get("map", ema.get("top1")),
                     line.get("learning_rate"),
                 )
             )
     return tuple(points)
 
 
-def _evaluation(dataset: Dataset, shown: Evaluation, split: str) -> page.EvaluationSummary:
-    return page.EvaluationSummary(
-        split=split,
-        images=shown.count,
-        top1=shown.top1,
-        top5=shown.top5 if len(dataset.classes) > 5 else None,
-        loss=shown.loss,
-        per_class=tuple(shown.per_class.get(name) for name in dataset.classes),
-        confusion=tuple(tuple(int(n) for n in row) for row in shown.confusion),
-    )
-
-
 def _examples(
-    dataset: Dataset, shown: Evaluation, is_test: bool
+    dataset: Dataset, shown: AnyEvaluation, is_test: bool
 ) -> tuple[tuple[page.Example, ...], tuple[page.Example, ...]]:
-    """The surest right answers, and those whose own class got the least."""
+    """The surest right answers, and those whose own class (or labels) got the least."""
     samples = dataset.test if is_test else dataset.val
     order = shown.ranked()
+    if isinstance(shown, LabelsEvaluation):
+        exact = ((shown.probabilities >= THRESHOLD) == (shown.labels > 0)).all(1)
+        right = [row for row in order[::-1] if exact[row]]
+        best, worst = ([_labelled(dataset, samples, shown, row) for row in rows[:EXAMPLES]] for rows in (right, order))
+        return tuple(best), tuple(worst)
     right = [row for row in order[::-1] if int(shown.probabilities[row].argmax()) == int(shown.labels[row])]
     best = [_example(dataset, samples, shown, int(row)) for row in right[:EXAMPLES]]
     worst = [_example(dataset, samples, shown, int(row)) for row in order[:EXAMPLES]]
@@ -159,6 +160,15 @@ def _example(dataset: Dataset, samples: tuple[Sample, ...], shown: Evaluation, r
     return page.Example(
         path, dataset.classes[truth], dataset.classes[answer], float(scores[answer]), float(scores[truth])
     )
+
+
+def _labelled(dataset: Dataset, samples: tuple[Sample, ...], shown: LabelsEvaluation, row: int) -> page.Example:
+    """With all its labels; the scores are those of the least likely label of each list."""
+    scores = shown.probabilities[row]
+    given, true = np.flatnonzero(scores >= THRESHOLD), np.flatnonzero(shown.labels[row] > 0)
+    said, was = (", ".join(dataset.classes[i] for i in each) or "nothing" for each in (given, true))
+    least = [float(scores[each].min()) if len(each) else float(1 - scores.max()) for each in (given, true)]
+    return page.Example(samples[int(shown.indices[row])].path, was, said, *least)
 
 
 def _exported(each: Shipped, ships: bool) -> page.ExportedFile:

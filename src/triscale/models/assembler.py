@@ -74,6 +74,17 @@ class ConvNet(Model):
         counted = cost(self.network, size)
         return counted.params, counted.macs
 
+    def classifier(self) -> str:
+        """Of the head."""
+        if self.head is None:
+            raise SpecError(f"{self.name} has no classifier; give its network a head.")
+        return "head.classifier"
+
+    def stages_in_order(self) -> list[tuple[str, nn.Module]]:
+        """Stem, each stage, and the head where there is one."""
+        stages = [(f"stages.{number}", stage) for number, stage in enumerate(self.stages)]
+        return [("stem", self.stem), *stages, *([] if self.head is None else [("head", self.head)])]
+
     def description(self) -> dict[str, Any]:
         """The network, from which the layers can be made again."""
         return {"network": network_to_dict(self.network)}

@@ -84,7 +84,8 @@ def with_classes(model: ConvNet, classes: int) -> ConvNet:
 
 
 def _for_fresh_classifier(card: ModelCard, classes: int) -> ModelCard:
-    return replace(card, classes=(), metrics={}, notes=f"fresh classifier of {classes} classes")
+    fresh = f"fresh classifier of {classes} classes"
+    return replace(card, classes=(), metrics={}, several=False, temperature=None, notes=fresh)
 
 
 def _changed(network: Network, num_classes: int | None, in_channels: int | None) -> Network:

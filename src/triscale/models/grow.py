@@ -124,7 +124,10 @@ def _card(model: ConvNet, network: Network) -> ModelCard:
     grown = f"grown from {model.network.name} to {network.name}"
     same_size = model.preprocessing.size == network.resolution
     return replace(
-        card, notes=f"{card.notes}; {grown}" if card.notes else grown, metrics=card.metrics if same_size else {}
+        card,
+        notes=f"{card.notes}; {grown}" if card.notes else grown,
+        metrics=card.metrics if same_size else {},
+        temperature=card.temperature if same_size else None,
     )
 
 

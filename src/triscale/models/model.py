@@ -56,6 +56,19 @@ class Model(nn.Module, ABC):
     def description(self) -> dict[str, Any]:
         """What a file must say beside the tensors so that the layers can be made again, as plain JSON values."""
 
+    @property
+    def layers(self) -> nn.Module:
+        """The module by whose names people know its layers."""
+        return self
+
+    @abstractmethod
+    def classifier(self) -> str:
+        """The name, in `layers`, of the layer that makes the logits. Raises: SpecError when none does."""
+
+    def stages_in_order(self) -> list[tuple[str, nn.Module]]:
+        """(name in `layers`, module) of its parts from the images to the answer; those without weights are left out."""
+        return [each for each in self.layers.named_children() if next(each[1].parameters(), None) is not None]
+
     def tensors(self) -> Mapping[str, Tensor]:
         """Its weights and statistics, by the names under which a file holds them."""
         return self.state_dict()

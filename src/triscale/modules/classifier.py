@@ -36,6 +36,19 @@ def with_outputs(module: nn.Module, images: Tensor, classes: int, name: str) -> 
     )
 
 
+def last_layer(module: nn.Module, images: Tensor, name: str) -> str:
+    """The path of the layer that makes a module's outputs: a linear layer or 1x1 convolution, the last to run so wide.
+
+    images: (B, C, H, W), for which the module answers. name: of the module, for errors.
+    Raises: SpecError when there is none.
+    """
+    outputs, ran = _run(module, images)
+    path = next((path for path, width in reversed(ran) if width == outputs), None)
+    if path is None:
+        raise SpecError(f"{name}: gives {outputs} outputs, but none of its linear layers has so many; it has no head.")
+    return path
+
+
 def _run(module: nn.Module, images: Tensor) -> tuple[int, list[tuple[str, int]]]:
     """(outputs of an image, (path, outputs) of each layer that could be the last, in the order in which they ran)."""
     ran: list[tuple[str, int]] = []

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from triscale.errors import SpecError
 from triscale.models.model import Model
+from triscale.modules.classifier import last_layer
 from triscale.modules.count import module_cost
 from triscale.modules.multipliers import LARGEST
 from triscale.spec.card import ModelCard
@@ -88,6 +89,15 @@ class PlainModel(Model):
     def outputs(self) -> int:
         """Logits of one image."""
         return self.origin.outputs
+
+    @property
+    def layers(self) -> nn.Module:
+        """The user's module."""
+        return self.module
+
+    def classifier(self) -> str:
+        """The last layer that makes as many outputs as the module has; found by running it on one small batch."""
+        return last_layer(self.module, example(self.module, self.in_channels, self.preprocessing.size), self.name)
 
     def forward(self, x: Tensor) -> Tensor:
         """What the user's module answers."""

@@ -47,7 +47,9 @@ def files(report: FitReport) -> Html:
         table(titles, rows, styles=("name", "", "number", "number", "", "why")) if rows else paragraph("None."),
         bullets(report.missing),
         paragraph(
-            "Beside them: model.safetensors (what triscale loads), network.json, config.toml, metrics.json.", "note"
+            "Beside them: model.safetensors (what triscale loads), network.json, config.toml, metrics.json and "
+            "evaluation.json.",
+            "note",
         ),
     ]
     return section("files", "The files", parts)
@@ -55,18 +57,18 @@ def files(report: FitReport) -> Html:
 
 def use(report: FitReport) -> Html:
     """Commands and programs that are ready to copy."""
-    folder = report.folder.rstrip("/")
+    folder, several = report.folder.rstrip("/"), report.evaluation.map is not None
     parts = [
         code(usage.commands(folder, report.data.path)),
         element("h3", "In Python"),
-        code(usage.with_triscale(folder)),
+        code(usage.with_triscale(folder, several)),
     ]
     portable = next((file for file in report.exports if file.file.endswith(".onnx")), None)
     if portable is not None:
         parts += [
             element("h3", "In Python, without triscale"),
             paragraph("Only ONNX Runtime, numpy and Pillow. The image must be prepared exactly like this."),
-            code(usage.without_triscale(f"{folder}/{portable.file}", report.preprocessing)),
+            code(usage.without_triscale(f"{folder}/{portable.file}", report.preprocessing, several)),
         ]
     return section("use", "How to use it", parts)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from triscale.errors import MissingExtraError
 from triscale.report.text import escape
 
 
@@ -92,6 +93,14 @@ def fold(title: str, content: Html) -> Html:
 def scroll(content: Html) -> Html:
     """Content that may be wider than the screen."""
     return element("div", content, css="scroll")
+
+
+def drawn(draw: Callable[[], str]) -> Html:
+    """A plot, or what to install to see it; the tables say the same in numbers."""
+    try:
+        return scroll(Html(draw()))
+    except MissingExtraError as error:
+        return paragraph(f"A picture is missing here: {error}", "note")
 
 
 def section(identity: str, title: str, parts: Iterable[object]) -> Html:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from triscale.data.member import ImagePlace
 from triscale.spec.network import Network
 from triscale.spec.preprocessing import Preprocessing
+from triscale.training.calibration import Calibration
+from triscale.training.figures import ClassFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +89,47 @@ class EpochPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class CorruptionSummary:
+    """What corruption leaves. Rates in 0..1: top-1, or mAP where an image may have several labels.
+
+    images: that were corrupted. clean: the score on them as they are. found: (kind, severity, score).
+    """
+
+    images: int
+    clean: float
+    found: tuple[tuple[str, int, float], ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean score over kinds and severities."""
+        return sum(score for _, _, score in self.found) / max(1, len(self.found))
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationSummary:
     """How good the network is. Rates in 0..1.
 
     split: "test", or "val" where there is no test split. images: in it. top5: None with fewer than six classes.
-    per_class: in output order; None for a class without images in the split.
-    confusion: rows are true classes, columns predicted ones, in output order.
+    per_class: in output order: the share of its images that was recognised, or its average precision where an image may
+        have several labels; None for a class without images in the split.
+    confusion: rows are true classes, columns predicted ones, in output order; empty with several labels an image.
+    map, f1_micro: where an image may have several labels; top1 and top5 are None then.
+    classes: precision, recall and F1. calibration: where it was measured. corruptions: where they were asked for.
     """
 
     split: str
     images: int
-    top1: float
+    top1: float | None
     top5: float | None
     loss: float | None
     per_class: tuple[float | None, ...]
     confusion: tuple[tuple[int, ...], ...]
+    map: float | None = None
+    f1_micro: float | None = None
+    f1_macro: float | None = None
+    classes: tuple[ClassFigures, ...] = ()
+    calibration: Calibration | None = None
+    corruptions: CorruptionSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

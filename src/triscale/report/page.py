@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from triscale import atomic
 from triscale.report import closing, sections
+from triscale.report.evaluation import evaluation
 from triscale.report.html import Html, element, join
 from triscale.report.model import FitReport
 from triscale.report.text import escape
@@ -36,12 +38,18 @@ def write_report(report: FitReport, path: str | Path) -> None:
 
 def page(report: FitReport) -> str:
     """The whole page as HTML; see `write_report`."""
-    style = resources.files("triscale.report").joinpath("report.css").read_text(encoding="utf-8")
     links = join((element("a", title, attributes=f'href="#{place}"') for place, title in LINKS), "")
+    header = join([sections.verdict(report), element("nav", links)])
+    return whole_page(f"{report.title}: triscale report", header, _all(report))
+
+
+def whole_page(title: str, header: Html, parts: Sequence[Html]) -> str:
+    """A page that is one file, loads nothing and runs nothing."""
+    style = resources.files("triscale.report").joinpath("report.css").read_text(encoding="utf-8")
     body = join(
         [
-            element("header", join([sections.verdict(report), element("nav", links)])),
-            element("main", join(_all(report))),
+            element("header", header),
+            element("main", join(parts)),
             element("footer", element("p", "Everything on this page is in this one file.", css="note")),
         ]
     )
@@ -50,7 +58,7 @@ def page(report: FitReport) -> str:
     head = (
         '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(report.title)}: triscale report</title>\n<style>\n{style}</style>"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>"
     )
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
@@ -61,7 +69,7 @@ def _all(report: FitReport) -> list[Html]:
         sections.choice(report),
         sections.data(report),
         sections.training(report),
-        sections.evaluation(report),
+        evaluation(report.evaluation, [each.name for each in report.data.classes]),
         closing.examples(report),
         closing.files(report),
         closing.use(report),

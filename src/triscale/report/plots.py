@@ -52,8 +52,10 @@ def trade_off(candidates: Sequence[Candidate], limits: Sequence[LimitResult], sc
         return svg(drawing, "trade-off", "What was considered, and what was chosen")
 
 
-def curves(points: Sequence[EpochPoint]) -> str:
-    """Draw losses, top-1 (raw and of the averaged weights) and learning rate over the epochs.
+def curves(points: Sequence[EpochPoint], score: str = "top-1") -> str:
+    """Draw losses, the score (raw and of the averaged weights) and learning rate over the epochs.
+
+    score: what it is called.
 
     Returns: SVG; empty without points.
     Raises: MissingExtraError without matplotlib.
@@ -62,7 +64,7 @@ def curves(points: Sequence[EpochPoint]) -> str:
         return ""
     panels = (
         ("loss", (("training", "train_loss", BLUE, "-"), ("validation", "val_loss", VERMILLION, "--"))),
-        ("top-1", (("raw weights", "top1", BLUE, "-"), ("averaged weights", "top1_ema", GREEN, "--"))),
+        (score, (("raw weights", "top1", BLUE, "-"), ("averaged weights", "top1_ema", GREEN, "--"))),
         ("learning rate", (("", "learning_rate", GREY, "-"),)),
     )
     shown = [panel for panel in panels if any(_series(points, field)[0] for _, field, _, _ in panel[1])]
@@ -77,7 +79,7 @@ def curves(points: Sequence[EpochPoint]) -> str:
             axes.grid(visible=True, alpha=0.15)
             if sum(bool(_series(points, field)[0]) for _, field, _, _ in lines) > 1:
                 axes.legend(frameon=False, loc="best")
-            if title == "top-1":
+            if title == score:
                 axes.yaxis.set_major_formatter(lambda value, _: f"{value * 100:.4g} %")
             axes.set_xlabel("epoch" if index == len(shown) - 1 else "")
         return svg(drawing, "curves", "Curves of the training")

@@ -1,19 +1,16 @@
-"""The sections of a report, from the verdict to what was chosen and how good it is. `closing` has the rest."""
+"""The sections of a report, from the verdict to training. `evaluation` and `closing` have the rest."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
-from triscale.errors import MissingExtraError
 from triscale.report import plots
 from triscale.report.architecture import picture
-from triscale.report.confusion import matrix, mistakes
+from triscale.report.evaluation import SHORT, SPLITS
 from triscale.report.html import (
     Html,
     badge,
     bar,
     bullets,
+    drawn,
     element,
     facts,
     fold,
@@ -29,15 +26,9 @@ from triscale.spec.cost import cost
 from triscale.spec.limits import quantity
 from triscale.spec.table import table_rows
 
-SHORT = 20  # rows of a table that is shown at once; the rest is folded away
-
-SPLITS = {"test": "test images", "val": "validation images"}
 QUARTILE = (
     "For latency the upper quartile of three measurements, taken apart, must be inside the limit. "
     "The time per image elsewhere on this page is their median."
-)
-NO_TEST = (
-    "There is no test split, and training chose its best state on these very images: expect somewhat less on new ones."
 )
 
 
@@ -46,10 +37,12 @@ def verdict(report: FitReport) -> Html:
     evaluation = report.evaluation
     images = SPLITS.get(evaluation.split, evaluation.split)
     sentence = f"{percent(evaluation.top1)} of {evaluation.images:,} {images} are named correctly."
+    if evaluation.map is not None:
+        sentence = f"Mean average precision {percent(evaluation.map)} on {evaluation.images:,} {images}."
     own = cost(report.network, report.preprocessing.size)
     shipped = next((file for file in report.exports if file.ships), None)
     figures = [
-        ("top-1", percent(evaluation.top1)),
+        ("top-1", percent(evaluation.top1)) if evaluation.map is None else ("mAP", percent(evaluation.map)),
         ("parameters", quantity("params", own.params)),
         ("MACs per image", quantity("macs", own.macs)),
         ("image size in px", pixels(report.preprocessing.size)),
@@ -113,7 +106,7 @@ def choice(report: FitReport) -> Html:
     parts = [
         paragraph(report.choice),
         paragraph(f"It started from: {report.weights}." if report.weights else ""),
-        _drawn(lambda: plots.trade_off(report.candidates, report.limits, report.score_name)),
+        drawn(lambda: plots.trade_off(report.candidates, report.limits, report.score_name)),
         table(titles, rows, styles=styles, chosen=chosen) if rows else Html(""),
         paragraph(report.candidates_note, "note"),
         element("h3", "The network, stage by stage"),
@@ -162,50 +155,10 @@ def training(report: FitReport) -> Html:
     """Notes, curves and what was decided."""
     parts = [
         bullets(report.notes),
-        _drawn(lambda: plots.curves(report.curve)),
+        drawn(lambda: plots.curves(report.curve, "top-1" if report.evaluation.map is None else "mAP")),
         fold("What was decided", table(("setting", "value"), report.recipe, styles=("name", "name"))),
     ]
     return section("training", "Training", parts)
-
-
-def evaluation(report: FitReport) -> Html:
-    """How good the network is, what it confuses, and each class."""
-    found = report.evaluation
-    names = [each.name for each in report.data.classes]
-    low, high = interval(found.top1, found.images)
-    figures = [("top-1", percent(found.top1))]
-    figures += [("top-5", percent(found.top5))] if found.top5 is not None else []
-    figures += [("loss", f"{found.loss:.3f}")] if found.loss is not None else []
-    figures.append(("images", f"{found.images:,}"))
-    wrong = mistakes(found.confusion, names)
-    confused = table(
-        ("images of", "taken for", "how many", "of its images"),
-        [(each.truth, each.predicted, f"{each.images:,}", percent(each.share)) for each in wrong],
-        styles=("name", "name", "number", "number"),
-    )
-    parts = [
-        paragraph(
-            f"On the {SPLITS.get(found.split, found.split)}. With this many images, the true rate lies between "
-            f"{percent(low)} and {percent(high)} (95 % interval)."
-        ),
-        paragraph(NO_TEST if found.split == "val" else "", "note"),
-        facts(figures),
-        element("div", join([_matrix(report, names), _classes(report, names)]), css="columns"),
-        join([element("h3", "Most frequent mistakes"), confused]) if wrong else paragraph("There are no mistakes."),
-    ]
-    return section("evaluation", "How good it is", parts)
-
-
-def interval(rate: float, images: int, z: float = 1.96) -> tuple[float, float]:
-    """Within which bounds the true rate lies, with 95 % confidence.
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.
-    """
-    if images < 1:
-        return 0.0, 1.0
-    spread = z * math.sqrt(rate * (1 - rate) / images + z * z / (4 * images * images))
-    middle, scale = rate + z * z / (2 * images), 1 + z * z / images
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def _limits_badge(report: FitReport) -> Html:
@@ -219,14 +172,6 @@ def _limits_badge(report: FitReport) -> Html:
     asked = join(["  asked for ", element("code", report.budget)], "")
     words = "Every limit of the budget is met" if len(report.limits) > 1 else "The budget is met"
     return join([badge(words, good=True), element("span", asked, css="soft")], "")
-
-
-def _drawn(draw: Callable[[], str]) -> Html:
-    """A plot, or what to install to see it; the tables say the same in numbers."""
-    try:
-        return scroll(Html(draw()))
-    except MissingExtraError as error:
-        return paragraph(f"A picture is missing here: {error}", "note")
 
 
 def _columns(report: FitReport) -> list[str]:
@@ -261,23 +206,3 @@ def _architecture(report: FitReport) -> Html:
         for row in table_rows(report.network, report.preprocessing.size)
     ]
     return table(titles, rows, styles=("", "", "", *["number"] * 4))
-
-
-def _matrix(report: FitReport, names: list[str]) -> Html:
-    drawn = matrix(report.evaluation.confusion, names)
-    return element("div", join([element("h3", "Confusion"), scroll(Html(drawn))])) if drawn else Html("")
-
-
-def _classes(report: FitReport, names: list[str]) -> Html:
-    """Each class with its rate, the weakest first; only the weakest at once where there are many."""
-    rates = list(zip(names, report.evaluation.per_class, report.evaluation.confusion, strict=True))
-    ordered = sorted(rates, key=lambda each: (each[1] is None, each[1] or 0.0))
-
-    def listed(shown: list[tuple[str, float | None, tuple[int, ...]]]) -> Html:
-        rows = [(name, bar(rate or 0.0), percent(rate), f"{sum(counts):,}") for name, rate, counts in shown]
-        return table(("class", "", "correct", "images"), rows, styles=("name", "", "number", "number"))
-
-    parts = [element("h3", "Class by class, the weakest first"), listed(ordered[:SHORT])]
-    if len(ordered) > SHORT:
-        parts.append(fold(f"All {len(ordered):,} classes", listed(ordered)))
-    return element("div", join(parts))

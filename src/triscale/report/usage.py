@@ -42,8 +42,10 @@ _RUN = """\
 session = onnxruntime.InferenceSession({file})
 classes = json.loads(session.get_modelmeta().custom_metadata_map["triscale"])["classes"]
 (logits,) = session.run(None, {{session.get_inputs()[0].name: read("photo.jpg")}})
-print(classes[logits[0].argmax()])
+{answer}
 """
+_ANSWER = "print(classes[logits[0].argmax()])"
+_ANSWERS = "print([name for name, logit in zip(classes, logits[0]) if logit >= 0])  # a probability of one half or more"
 _TRISCALE = """\
 import torch
 import triscale as ts
@@ -51,9 +53,11 @@ from triscale.data.transforms import load
 
 model = ts.load({file})
 with torch.inference_mode():
-    scores = model(load("photo.jpg", model.preprocessing)[None]).softmax(1)[0]
-print(model.card.classes[scores.argmax()], float(scores.max()))
+    scores = model(load("photo.jpg", model.preprocessing)[None]).{chances}[0]
+{answer}
 """
+_BEST = "print(model.card.classes[scores.argmax()], float(scores.max()))"
+_LIKELY = "print([name for name, score in zip(model.card.classes, scores) if score >= 0.5])"
 
 
 def commands(folder: str, data: str) -> str:
@@ -67,17 +71,19 @@ def commands(folder: str, data: str) -> str:
     return "\n".join(f"# {what}\n{command}" for what, command in lines)
 
 
-def with_triscale(folder: str) -> str:
-    """A program that uses the model through triscale."""
-    return _TRISCALE.format(file=repr(f"{folder.rstrip('/')}/model.safetensors"))
+def with_triscale(folder: str, several: bool = False) -> str:
+    """A program that uses the model through triscale. several: whether an image may have several labels."""
+    file = repr(f"{folder.rstrip('/')}/model.safetensors")
+    chances, answer = ("sigmoid()", _LIKELY) if several else ("softmax(1)", _BEST)
+    return _TRISCALE.format(file=file, chances=chances, answer=answer)
 
 
-def without_triscale(file: str, preprocessing: Preprocessing) -> str:
+def without_triscale(file: str, preprocessing: Preprocessing, several: bool = False) -> str:
     """A program that needs only ONNX Runtime, numpy and Pillow; it prepares images exactly as triscale does.
 
-    file: path of the exported .onnx file.
+    file: path of the exported .onnx file. several: whether an image may have several labels.
     """
-    return reading(preprocessing) + _RUN.format(file=repr(file))
+    return reading(preprocessing) + _RUN.format(file=repr(file), answer=_ANSWERS if several else _ANSWER)
 
 
 def reading(preprocessing: Preprocessing) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+
+from triscale.errors import SpecError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +18,9 @@ class ModelCard:
     sha256: of the file that the weights were first read from.
     metrics: name -> value in 0..1, as measured by the origin.
     notes: anything else that a person should know (what was trained on what, with which recipe).
+    several: whether an image may have several of the classes, or none: probabilities are then sigmoids of the
+        logits, each for itself, instead of one softmax.
+    temperature: divides the logits where probabilities should be as sure as they are right; None where not measured.
     """
 
     classes: tuple[str, ...] = ()
@@ -23,3 +29,10 @@ class ModelCard:
     sha256: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     notes: str = ""
+    several: bool = False
+    temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that divides by nothing. Raises: SpecError."""
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise SpecError(f"card.temperature must be above 0 and finite, got {self.temperature!r}.")

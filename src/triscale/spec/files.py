@@ -133,8 +133,10 @@ def preprocessing_from_dict(values: object) -> Preprocessing:
 
 
 def card_to_dict(card: ModelCard) -> dict[str, Any]:
-    """A model card as plain JSON values."""
-    return _plain(dataclasses.asdict(card))
+    """A model card as plain JSON values; what is as ever is left out, so that an older triscale reads it too."""
+    values = _plain(dataclasses.asdict(card))
+    usual = {"several": False, "temperature": None}
+    return {key: value for key, value in values.items() if key not in usual or value != usual[key]}
 
 
 def card_from_dict(values: object) -> ModelCard:

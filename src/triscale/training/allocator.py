@@ -12,22 +12,25 @@ import sys
 from collections.abc import Callable, Generator
 
 # Parameters of mallopt, and what glibc begins with: https://man7.org/linux/man-pages/man3/mallopt.3.html
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEPT = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
-_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
+_RETURNED = {_MMAP_THRESHOLD: 256 * 1024}
+_USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 
 
 @contextlib.contextmanager
-def freed_memory_kept() -> Generator[bool]:
+def freed_memory_kept(keep: bool = True) -> Generator[bool]:
     """Within the block, freed memory is kept for the next allocation; behind it, it is given back to the system.
 
+    keep: without it, the opposite: every large block is a piece of its own that goes back at once. So nothing is lost
+        between blocks, and the process is never larger than what it holds (glibc alone keeps half as much again).
     Yields: whether this is so; it needs glibc, and changes nothing without it.
     """
     mallopt = _function("mallopt")
     if mallopt is None:
         yield False
         return
-    for parameter, value in _KEPT.items():
+    for parameter, value in (_KEPT if keep else _RETURNED).items():
         mallopt(parameter, value)
     try:
         yield True

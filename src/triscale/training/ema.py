@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+_M = TypeVar("_M", bound=nn.Module)
 
 
 def ramped_decay(step: int, decay: float) -> float:
@@ -16,13 +19,13 @@ def ramped_decay(step: int, decay: float) -> float:
     return min(decay, (1 + step) / (10 + step))
 
 
-class AveragedModel:
+class AveragedModel(Generic[_M]):
     """The moving average of a model: weights and BatchNorm statistics alike; counters are copied.
 
     model: the averaged network, always in evaluation mode.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: _M) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
         self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
@@ -17,18 +16,22 @@ from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.checkpoint import Checkpoints
+from triscale.training.compiled import Compiled
+from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
-from triscale.training.evaluate import Evaluation, evaluate_all, place
+from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
-from triscale.training.objective import Supervised
-from triscale.training.optim import make_optimiser
-from triscale.training.plan import Plan
-from triscale.training.prepare import training_mode
+from triscale.training.objective import objective_of
+from triscale.training.optim import make_optimiser, parameter_groups
+from triscale.training.plan import Plan, schedule_of
+from triscale.training.prepare import enter_phase, rates_of
 from triscale.training.progress import Progress
+from triscale.training.recalibrate import recalibrate
 from triscale.training.recipe import Recipe
 from triscale.training.replicas import Replica, share_statistics
 from triscale.training.run import RunFolder
+from triscale.training.scaling import LossScale
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
@@ -70,21 +73,27 @@ class Training:
             recipe.momentum,
             recipe.weight_decay,
             recipe.decay_biases,
+            rates_of(model, recipe),
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
-        self.state = TrainState(model, optimiser, average)
         self.class_weights = training_weights(self.dataset)
-        weights = torch.from_numpy(self.class_weights).float() if recipe.balance == "weights" else None
-        objective = Supervised(recipe.label_smoothing, weights)
-        network = None if self.world.is_alone else Replica(model, self.world, recipe.compress)
+        objective = objective_of(recipe, self.dataset, model, self.class_weights)
+        adapters = objective.adapters if isinstance(objective, Distilled) else None
+        for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
+            optimiser.add_param_group(group)
+        scale = LossScale() if recipe.precision == "fp16" else None
+        self.state = TrainState(model, optimiser, average, adapters=adapters, scale=scale)
+        network = Compiled(model, self.progress.say) if recipe.compile else model
+        network = network if self.world.is_alone else Replica(network, self.world, recipe.compress)
         classes = len(self.dataset.classes)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, self.world)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale, self.world)
         self.val_batches = Batches(
             self.dataset.val,
             model.preprocessing,
-            self.plan.batch_size,
+            self.plan.part_size,
             workers=self.world.workers,
             part=self.world.part,
+            target_width=self.dataset.target_width,
         )
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
@@ -93,6 +102,8 @@ class Training:
         checkpoint, notes = newest_of_all(self.checkpoints, self.world)
         if self.recipe.balance != "none":
             notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
+        if isinstance(self.step.objective, Distilled):
+            notes = (self.step.objective.note, *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -124,12 +135,18 @@ class Training:
         if state.batch == self.plan.steps_per_epoch:
             return
         self._enter_stage()
-        training_mode(self.model, self.recipe)
+        self._enter_phase()
         batches = self.train_batches.epoch(state.epoch, start_batch=state.batch)
         with closed_after(batches):
             while state.batch < self.plan.steps_per_epoch:
+                if state.step == self.plan.head_steps:
+                    self._enter_phase()
                 self._one_step(batches)
                 self._save_if_due()
+
+    def _enter_phase(self) -> None:
+        """Train the classifier alone in the first `head_steps`, then everything."""
+        enter_phase(self.model, self.state.optimiser, self.recipe, self.state.step < self.plan.head_steps)
 
     def _enter_stage(self) -> None:
         """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
@@ -149,6 +166,7 @@ class Training:
             part=self.world.part,
             class_weights=self.class_weights if recipe.balance == "sampling" else None,
             size=stage.size,
+            target_width=self.dataset.target_width,
         )
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
@@ -180,20 +198,22 @@ class Training:
         state.seconds += seconds
         if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
             self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
-        best = f"  best {state.best.top1:.1%}" if state.best else ""
+        best = f"  best {state.best.score:.1%}" if state.best else ""
         self.progress.advance(1, f"epoch {state.epoch + 1}/{self.plan.epochs}  loss {result.loss:.3f}{best}")
 
     def _evaluate_epoch(self) -> None:
         """Evaluate raw and averaged weights on the validation images; remember the best; begin the next epoch."""
         state, began = self.state, time.perf_counter()
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
+        if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
+            recalibrate(list(models.values()), self.dataset.train, self.recipe, self._stop_if_asked)
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
             found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked, self.world)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
-            candidate = Best(state.step, state.epoch + 1, source, each.top1, each.loss, {})
+            candidate = Best(state.step, state.epoch + 1, source, each.score, each.loss, {})
             if math.isfinite(each.loss) and candidate.is_better_than(state.best):
                 candidate.tensors = copied(model)
                 state.best, improved = candidate, True
@@ -209,7 +229,7 @@ class Training:
         else:
             self._save_if_due()
 
-    def _log_epoch(self, found: Mapping[str, Evaluation]) -> None:
+    def _log_epoch(self, found: Mapping[str, AnyEvaluation]) -> None:
         """One line for the epoch that ends; both raw and averaged weights are in it."""
         state, sums = self.state, self.state.sums
         # The slowest to get its images holds up all others.
@@ -224,19 +244,23 @@ class Training:
             "bottleneck": bottleneck,
             "seconds": state.seconds,
         }
-        fields |= {name: {"loss": each.loss, "top1": each.top1, "top5": each.top5} for name, each in found.items()}
+        fields |= {name: {"loss": each.loss, **each.rates()} for name, each in found.items()}
+        skipped = ""
+        if state.scale is not None:
+            fields |= {"loss_scale": state.scale.value, "skipped_steps": state.scale.skipped}
+            skipped = f", {state.scale.skipped} steps skipped so far" if state.scale.skipped else ""
         self.log.write("epoch", state.step, fields)
-        figures = "  ".join(f"{name} {each.top1:.2%}" for name, each in found.items())
+        figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
             f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
-            f"{waiting:.0%} of the time waiting for data: {bottleneck} is the bottleneck"
+            f"{waiting:.0%} of the time waiting for data: {bottleneck} is the bottleneck{skipped}"
         )
 
     @property
     def optimiser_rate(self) -> float:
         """The learning rate of the last step."""
-        return self.state.optimiser.param_groups[0]["lr"]
+        return schedule_of(self.recipe, self.plan).rate(max(0, self.state.step - 1))
 
     def _save_if_due(self) -> None:
         """Stop if asked; else write a checkpoint when enough time or steps have passed."""

@@ -1,4 +1,7 @@
-"""What a network gets right: top-1 and top-5, class by class, with every image's probabilities kept."""
+"""What a network gets right: top-1 and top-5, class by class, with every image's answer kept.
+
+Where an image may have several labels, `evaluate_several` says what is right.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from triscale.errors import TrainingError
+from triscale.training.evaluate_several import LabelsEvaluation, score_several
+from triscale.training.figures import ClassFigures, class_figures, mean
 from triscale.training.world import ALONE, World
 
 
@@ -22,7 +27,8 @@ class Evaluation:
     top1, top5: rates in 0..1; with fewer than five classes top5 is over all of them. loss: mean cross-entropy.
     per_class: name -> rate of its images that were recognised; classes without images are left out.
     confusion: (classes, classes) counts, rows are the truth, columns the answer.
-    probabilities: (N, classes) float32. labels, indices: (N,); `indices` say which image of the set each row is.
+    classes: precision, recall and F1 of every class, in output order.
+    logits, probabilities: (N, classes) float32. labels, indices: (N,); `indices` say which image of the set a row is.
     seconds: how long it took, reading images included.
     """
 
@@ -31,6 +37,8 @@ class Evaluation:
     loss: float
     per_class: dict[str, float]
     confusion: np.ndarray
+    classes: tuple[ClassFigures, ...]
+    logits: np.ndarray
     probabilities: np.ndarray
     labels: np.ndarray
     indices: np.ndarray
@@ -41,9 +49,31 @@ class Evaluation:
         """Number of images."""
         return len(self.labels)
 
+    @property
+    def score(self) -> float:
+        """What weights are chosen by: top-1."""
+        return self.top1
+
+    def rates(self) -> dict[str, float]:
+        """Flat rates, as the log holds them."""
+        return {"top1": self.top1, "top5": self.top5}
+
     def metrics(self) -> dict[str, Any]:
-        """The figures as plain values, as `metrics.json` holds them."""
-        return {"top1": self.top1, "top5": self.top5, "loss": self.loss, "per_class": self.per_class}
+        """The figures as plain values, as `metrics.json` holds them; of F1 the mean over classes that have images."""
+        f1 = mean([each.f1 for each in self.classes if each.images])
+        return {**self.rates(), "f1_macro": f1, "loss": self.loss, "per_class": self.per_class}
+
+    def said(self) -> str:
+        """The figure that people ask for first."""
+        return f"{self.top1:.2%}"
+
+    def sentence(self, split: str) -> str:
+        """The same, saying on how many images of which split."""
+        return f"{self.said()} of {self.count} {split} images"
+
+    def occurring(self) -> list[int]:
+        """The classes that an image has, or was given: a network may know many more than a set of images shows."""
+        return np.flatnonzero(self.confusion.sum(0) + self.confusion.sum(1)).tolist()
 
     def ranked(self) -> np.ndarray:
         """Rows from the image whose own class got the lowest probability to the surest."""
@@ -51,15 +81,19 @@ class Evaluation:
         return np.argsort(own, kind="stable")
 
 
+AnyEvaluation = Evaluation | LabelsEvaluation
+
+
 def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor, Tensor]],
     classes: Sequence[str],
     world: World = ALONE,
-) -> Evaluation:
+) -> AnyEvaluation:
     """Evaluate one model; it is left in the mode it was in.
 
-    batches: (images (B, C, H, W), labels (B,), indices (B,)), as `Batches.epoch` gives them. classes: names.
+    batches: (images (B, C, H, W), labels (B,), indices (B,)), as `Batches.epoch` gives them; labels are (B, classes)
+        where an image may have several. classes: names.
     Raises: TrainingError when there is no image.
     """
     return evaluate_all([model], batches, classes, world=world)[0]
@@ -72,7 +106,7 @@ def evaluate_all(
     classes: Sequence[str],
     each_batch: Callable[[], None] | None = None,
     world: World = ALONE,
-) -> list[Evaluation]:
+) -> list[AnyEvaluation]:
     """Evaluate several models on the same batches, reading each image once; `each_batch` is called after each.
 
     world: processes that share each batch; all of them get the figures of all images, in the images' order.
@@ -101,7 +135,7 @@ def evaluate_all(
     found = [torch.cat(kept) if kept else torch.empty(0, width) for kept in logits]
     truth, rows, *found = _of_all([torch.cat(labels), torch.cat(indices), *found], world)
     seconds = time.perf_counter() - began
-    return [_score(each, truth, rows.numpy(), classes, seconds) for each in found]
+    return [score(each, truth, rows.numpy(), classes, seconds) for each in found]
 
 
 def _of_all(tensors: list[Tensor], world: World) -> list[Tensor]:
@@ -118,14 +152,31 @@ def place(images: Tensor, model: nn.Module) -> Tensor:
     first = next(model.parameters())
     channels_last = first.ndim == 4 and first.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return images.to(first.device, memory_format=layout)
+    if first.is_cuda:  # from pinned memory the copy goes on while this process does something else
+        images = images.contiguous(memory_format=layout).pin_memory()
+    return images.to(first.device, memory_format=layout, non_blocking=first.is_cuda)
 
 
-def _score(logits: Tensor, labels: Tensor, indices: np.ndarray, classes: Sequence[str], seconds: float) -> Evaluation:
+def score(
+    logits: Tensor, labels: Tensor, indices: np.ndarray, classes: Sequence[str], seconds: float = 0.0
+) -> AnyEvaluation:
+    """Figures from answers.
+
+    logits: (N, classes) float32. labels: (N,) int64, or (N, classes) of 0 and 1 where an image may have several.
+    indices: (N,), which image of the set each row is. classes: names, in output order.
+    Raises: TrainingError where there are not as many outputs as classes.
+    """
     if logits.ndim != 2 or logits.shape[1] != len(classes):
         raise TrainingError(
             f"the model gives {tuple(logits.shape[1:])} outputs an image, the data has {len(classes)} classes."
         )
+    if labels.ndim == 1 and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        raise TrainingError(
+            f"labels go from {int(labels.min())} to {int(labels.max())}, and there are {len(classes)} classes: "
+            f"a label is a position among them."
+        )
+    if labels.ndim == 2:
+        return score_several(logits.numpy(), labels.numpy(), indices, classes, seconds)
     loss = float(nn.functional.cross_entropy(logits, labels))
     best = logits.topk(min(5, len(classes)), dim=1).indices
     right = best == labels[:, None]
@@ -138,6 +189,8 @@ def _score(logits: Tensor, labels: Tensor, indices: np.ndarray, classes: Sequenc
         loss=loss,
         per_class={name: int(hits[i]) / int(totals[i]) for i, name in enumerate(classes) if totals[i]},
         confusion=confusion.numpy(),
+        classes=class_figures(classes, hits.numpy(), confusion.sum(0).numpy(), totals.numpy()),
+        logits=logits.numpy(),
         probabilities=logits.softmax(1).numpy(),
         labels=labels.numpy(),
         indices=indices,

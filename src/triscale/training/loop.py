@@ -9,9 +9,12 @@ from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
+from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
+from triscale.training.memory import Peak, measured_activations, predicted_memory
 from triscale.training.metrics import MetricsLog
+from triscale.training.out_of_memory import told_in_one_line
 from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared
 from triscale.training.progress import Progress, SilentProgress
@@ -47,7 +50,7 @@ def train(
     with joined() as world:
         if isinstance(folder, RunFolder):
             return _train(model, dataset, recipe, folder, progress, world)
-        arguments = {"network": model.name, "recipe": recipe.to_table()}
+        arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
         with open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
             result = _train(model, dataset, recipe, run, progress, world)
             run.update(state="done", shipped="model.safetensors")
@@ -69,18 +72,24 @@ def _train_together(
     plan = _plan(model, dataset, recipe, world)
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
+    spare = recipe.checkpoint_activations != "none"  # then memory is dearer than time
     with (
         prepared(model, recipe) as notes,
         in_step(model, world, recipe.sync_norms),
-        freed_memory_kept(),
+        freed_memory_kept(not spare),
         stop_on_signal(patient=not world.is_alone) as stop,
     ):
         for note in notes:
             progress.say(note)
         training = Training(model, dataset, recipe, plan, run, progress, stop, world)
         training.resume()
-        with MetricsLog(run, training.state.step) as training.log:
+        peak = _tell_memory(model, recipe, plan, training)
+        with MetricsLog(run, training.state.step) as training.log, told_in_one_line(recipe, plan):
             training.run_epochs()
+            grown = peak.grown()
+            if grown is not None:
+                training.log.write("memory_peak", training.state.step, {"bytes": grown})
+                progress.say(f"memory: {grown / 1e6:.0f} MB at the peak of training, measured")
         stop.asked = world.any(stop.asked)
         best = training.state.best
     if best is None:
@@ -105,6 +114,17 @@ def _plan(model: Model, dataset: Dataset, recipe: Recipe, world: World) -> Plan:
     most = -(-plan.batch_size // world.size)
     note = f"{world.size} processes: each takes {most} images of every batch of {plan.batch_size}, or one less"
     return replace(plan, notes=(note, *plan.notes))
+
+
+def _tell_memory(model: Model, recipe: Recipe, plan: Plan, training: Training) -> Peak:
+    """Say what a step should take, log what it keeps, and begin to watch the peak."""
+    predicted = predicted_memory(model, recipe, plan)
+    if predicted is not None:
+        training.progress.say(f"memory: {predicted}")
+    measured = measured_activations(model, plan.part_size)
+    told = None if predicted is None else predicted.stages
+    training.run.log("memory", {"images": plan.part_size, "predicted": told, "measured": measured})
+    return Peak(next(model.parameters()).device)
 
 
 def _check(model: Model, dataset: Dataset) -> None:

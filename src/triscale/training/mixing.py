@@ -36,20 +36,22 @@ class Mixing:
     ) -> tuple[Tensor, Tensor]:
         """Mix a batch.
 
-        images: (N, C, H, W) float, any device and memory layout, which stays. labels: (N,) int64 class numbers.
+        images: (N, C, H, W) float, any device and memory layout, which stays.
+        labels: (N,) int64 class numbers, or (N, classes) float of 0 and 1 where an image may have several.
         rank: of the process, where several train together: each mixes its own part of the batch.
         Returns: images as they were given where nothing is mixed, else new ones; and targets (N, classes) float32 whose
-            rows sum to 1, or the labels themselves where nothing is mixed.
-        Raises: TrainingError for targets that are no class numbers.
+            rows sum to 1 with one label an image, or the labels themselves where nothing is mixed.
+        Raises: TrainingError for targets that are neither.
         """
         if not self:
             return images, labels
-        if labels.ndim != 1:
+        if labels.ndim > 2 or (labels.ndim == 2 and labels.shape[1] != classes):
             raise TrainingError(
-                f"mixup and cutmix need one class an image, got targets of shape {tuple(labels.shape)}."
+                f"mixup and cutmix need a class number or {classes} labels an image, "
+                f"got targets of shape {tuple(labels.shape)}."
             )
         dice = np.random.default_rng([_TAG, seed % 2**64, step, *([rank] if rank else [])])
-        targets = nn.functional.one_hot(labels, classes).float()
+        targets = nn.functional.one_hot(labels, classes).float() if labels.ndim == 1 else labels
         added = len(images) if not self.cutmix else len(images) // 2 if self.mixup else 0
         parts = [mixup(images[:added], targets[:added], self.mixup, dice)] if added else []
         if added < len(images):

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from triscale.data.dataset import Dataset
+from triscale.errors import TrainingError
+from triscale.models.model import Model
+from triscale.training.distillation import Distilled
+from triscale.training.recipe import Recipe
+from triscale.training.several import SeveralLabels, several_labels
 
 # of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
 Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -39,9 +47,37 @@ class Supervised:
         return (losses * own).mean(), logits
 
 
+def objective_of(
+    recipe: Recipe, dataset: Dataset, model: Model, class_weights: np.ndarray
+) -> Supervised | SeveralLabels | Distilled:
+    """What a recipe makes smaller on a data set: the one place where it is chosen.
+
+    model: that trains. class_weights: (classes,), what an image of each class weighs where the recipe balances so.
+    Raises: TrainingError where the recipe asks of images with several labels what only one label allows; what
+        `Distilled` raises, where the recipe has a teacher.
+    """
+    labels: Supervised | SeveralLabels
+    if dataset.several:
+        labels = several_labels(recipe, dataset)
+    else:
+        weights = torch.from_numpy(class_weights).float() if recipe.balance == "weights" else None
+        labels = Supervised(recipe.label_smoothing, weights)
+    if recipe.distillation is None:
+        return labels
+    if dataset.several and recipe.distillation.weight:
+        raise TrainingError(
+            f"Recipe.distillation: a teacher's answers are shares of one label, and images of {dataset.root} have "
+            f"several; learn its features alone: distillation.weight = 0, distillation.features = 1."
+        )
+    return Distilled(labels, model, recipe.distillation, dataset.classes, recipe.seed)
+
+
 @torch.no_grad()
 def hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered."""
+    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered.
+
+    With several labels an image: whether the best answer is one of them.
+    """
     answers = logits.argmax(1)
     if targets.ndim == 1:
         return (answers == targets).sum().float()

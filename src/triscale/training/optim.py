@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -69,14 +69,16 @@ def make_optimiser(
     momentum: float,
     weight_decay: float,
     decay_biases: bool = False,
+    rates: Sequence[tuple[nn.Module, float]] = (),
 ) -> torch.optim.Optimizer:
     """An optimiser over the trainable parameters of a model.
 
     momentum: also the first beta of AdamW; SGD uses Nesterov's. weight_decay: of weights with two or more dimensions.
     decay_biases: also of the biases of convolutions and linear layers.
+    rates: (part of the model, factor of the learning rate in it); see `parameter_groups`.
     Raises: TrainingError when nothing is trainable.
     """
-    groups = parameter_groups(model, weight_decay, decay_biases)
+    groups = parameter_groups(model, weight_decay, decay_biases, rates)
     if not groups:
         raise TrainingError("the model has no trainable parameter; freeze less.")
     if name == "sgd":
@@ -88,14 +90,27 @@ def make_optimiser(
     raise TrainingError(f"unknown optimiser {name!r}; choose one of {', '.join(OPTIMISERS)}.")
 
 
-def parameter_groups(model: nn.Module, weight_decay: float, decay_biases: bool = False) -> list[dict[str, Any]]:
-    """Two groups, with and without weight decay; an empty one is left out."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
+def parameter_groups(
+    model: nn.Module, weight_decay: float, decay_biases: bool = False, rates: Sequence[tuple[nn.Module, float]] = ()
+) -> list[dict[str, Any]]:
+    """Two groups, with and without weight decay, or two for each factor of the learning rate; no group is empty.
+
+    rates: (part of the model, factor). What is in no part gets the smallest factor. A group's `lr_scale` says its own.
+    """
     biases = {id(bias) for bias in biases_of(model)} if decay_biases else set()
-    decaying = [p for p in trainable if p.ndim > 1 or id(p) in biases]
-    others = [p for p in trainable if p.ndim <= 1 and id(p) not in biases]
-    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+    own = {id(p): factor for part, factor in reversed(rates) for p in part.parameters()}
+    other = min((factor for _, factor in rates), default=1.0)
+    made: dict[tuple[float, bool], list[Tensor]] = {}
+    for factor in dict.fromkeys([factor for _, factor in rates] or [1.0]):
+        made |= {(factor, True): [], (factor, False): []}
+    for p in model.parameters():
+        if p.requires_grad:
+            made[own.get(id(p), other), p.ndim > 1 or id(p) in biases].append(p)
+    return [
+        {"params": params, "weight_decay": weight_decay if decays else 0.0, "lr_scale": factor}
+        for (factor, decays), params in made.items()
+        if params
+    ]
 
 
 def biases_of(model: nn.Module) -> list[Tensor]:

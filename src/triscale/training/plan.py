@@ -17,17 +17,26 @@ FAR_FEWER = 0.1  # of the images that a recipe was made for
 class Plan:
     """The numbers of one training: a recipe applied to so many images.
 
-    learning_rate: peak, scaled to the batch. notes: what was derived or scaled, for people.
+    accumulate: parts in which a batch goes through the network.
+    head_steps: at the beginning, in which only the classifier trains. learning_rate: peak, scaled to the batch.
+    notes: what was derived or scaled, for people.
     """
 
     batch_size: int
+    accumulate: int
     epochs: int
     steps_per_epoch: int
     total_steps: int
     warmup_steps: int
     learning_rate: float
     ema_decay: float
+    head_steps: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def part_size(self) -> int:
+        """The most images that go through the network at once."""
+        return math.ceil(self.batch_size / self.accumulate)
 
 
 def plan_of(recipe: Recipe, images: int) -> Plan:
@@ -38,19 +47,22 @@ def plan_of(recipe: Recipe, images: int) -> Plan:
     steps_per_epoch = images // batch
     epochs = max(recipe.epochs, math.ceil(recipe.least_steps / steps_per_epoch))
     total = steps_per_epoch * epochs
-    # Where epochs were added, each is short; the warm-up grows with them.
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch * epochs / recipe.epochs), total // 2)
+    # Where epochs were added, each is short; the warm-up grows with them, and what comes before it.
+    head = min(round(recipe.head_epochs * steps_per_epoch * epochs / recipe.epochs), total)
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch * epochs / recipe.epochs), (total - head) // 2)
     ratio = batch / REFERENCE_BATCH
     factor = ratio**0.5 if recipe.optimiser == "adamw" else ratio
     decay = derived_decay(total) if recipe.ema_decay is None else recipe.ema_decay
     plan = Plan(
         batch_size=batch,
+        accumulate=min(recipe.accumulate, batch),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
         warmup_steps=warmup,
         learning_rate=recipe.learning_rate * factor,
         ema_decay=decay,
+        head_steps=head,
     )
     return replace(plan, notes=tuple(_notes(recipe, images, plan)))
 
@@ -60,11 +72,12 @@ def schedule_of(recipe: Recipe, plan: Plan) -> Schedule:
     return Schedule(
         peak=plan.learning_rate,
         warmup_steps=plan.warmup_steps,
-        total_steps=plan.total_steps,
+        total_steps=plan.total_steps - plan.head_steps,
         kind=recipe.schedule,
         final_share=recipe.final_rate,
         decay_rate=recipe.decay_rate,
         decay_steps=recipe.decay_epochs * plan.steps_per_epoch * plan.epochs / recipe.epochs,
+        begins=plan.head_steps,
     )
 
 
@@ -75,13 +88,19 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         f"learning rate {plan.learning_rate:.3g}: {recipe.learning_rate:g} at a batch of {REFERENCE_BATCH}, "
         f"scaled by the {law} to {batch}"
     ]
+    if plan.accumulate > 1:
+        notes.append(
+            f"each step of {batch} images goes through the network in {plan.accumulate} parts; BatchNorm sees a part"
+        )
     if recipe.schedule == "staircase":
         last = schedule_of(recipe, plan).rate(total - 1)
         every = recipe.decay_epochs * epochs / recipe.epochs
         notes.append(f"times {recipe.decay_rate:g} every {every:.3g} epochs: the last learning rate is {last:.3g}")
-    if plan.warmup_steps < round(recipe.warmup_epochs * plan.steps_per_epoch * epochs / recipe.epochs):
+    wanted = round(recipe.warmup_epochs * plan.steps_per_epoch * epochs / recipe.epochs)
+    if plan.warmup_steps < wanted and plan.head_steps < total:
+        half = "half of all" if not plan.head_steps else "half of those after the classifier's"
         notes.append(
-            f"the warm-up ends after {plan.warmup_steps} steps, half of all, before its {recipe.warmup_epochs:g} epochs"
+            f"the warm-up ends after {plan.warmup_steps} steps, {half}, before its {recipe.warmup_epochs:g} epochs"
         )
     if batch < recipe.batch_size:
         notes.append(f"batch {batch} instead of {recipe.batch_size}: there are only {images} training images")
@@ -89,6 +108,14 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         notes.append(f"EMA decay {plan.ema_decay:.5g}: an average over about a tenth of the {total} steps")
     if epochs > recipe.epochs:
         notes.append(f"{epochs} epochs instead of {recipe.epochs}: {images} images make few steps, {total} are wanted")
+    if plan.head_steps:
+        share = plan.head_steps / plan.steps_per_epoch
+        said = "1 epoch" if share == 1 else f"{share:.3g} epochs"
+        then = "then all parts, with the schedule from its beginning" if plan.head_steps < total else "to the end"
+        notes.append(f"only the classifier trains for {plan.head_steps} steps ({said}), {then}")
+    if recipe.norms == "recalibrate":
+        seen = recalibrating_batches(recipe, images) * batch
+        notes.append(f"BatchNorm statistics of what is evaluated and saved: anew over {seen:,} training images")
     growing = recipe.progressive
     if growing is not None and epochs < growing.stages:
         notes.append(f"the first {growing.stages - epochs} of {growing.stages} stages are left out: {epochs} epochs")
@@ -100,6 +127,12 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
             "small-data is for few images"
         )
     return notes
+
+
+def recalibrating_batches(recipe: Recipe, images: int) -> int:
+    """Batches over which BatchNorm statistics are computed anew: at least one, and whole ones."""
+    batch = min(recipe.batch_size, images)
+    return max(1, min(recipe.norm_images, images) // batch)
 
 
 def derived_decay(total_steps: int) -> float:

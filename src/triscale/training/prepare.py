@@ -10,7 +10,10 @@ from torch import nn
 
 from triscale.errors import TrainingError
 from triscale.models.model import Model
+from triscale.models.recompute import recomputing
 from triscale.training.recipe import Recipe
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
 
 
 @contextlib.contextmanager
@@ -26,15 +29,19 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
         model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
     elif recipe.channels_last:
         notes += (f"{model.name} does not take images in channels_last layout: it trains in the usual one, slower",)
+    notes += tuple(rate_notes(model, recipe))
     norms = [(each, each.momentum) for each in norms_of(model)]
+    if recipe.norms == "recalibrate" and not norms:
+        notes += (f"{model.name} has no BatchNorm: there are no statistics to compute anew",)
     trainable = [(each, each.requires_grad) for each in model.parameters()]
     try:
         for norm, _ in norms:
             if recipe.norm_momentum:
                 norm.momentum = recipe.norm_momentum
-        for each in frozen_modules(model, recipe.freeze):
+        for each in frozen_modules(model.layers, recipe.freeze):
             each.requires_grad_(False)
-        yield notes
+        with recomputing(model, recipe.checkpoint_activations):
+            yield notes
     finally:
         for norm, momentum in norms:
             norm.momentum = momentum
@@ -43,14 +50,52 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
         model.eval()
 
 
-def training_mode(model: nn.Module, recipe: Recipe) -> None:
-    """Training mode, but for frozen parts and frozen BatchNorm, which neither use nor change statistics of a batch."""
+def training_mode(model: Model, recipe: Recipe, head_only: bool = False) -> None:
+    """Training mode, but for frozen parts and frozen BatchNorm, which neither use nor change statistics of a batch.
+
+    head_only: while only the classifier trains, every BatchNorm is frozen.
+    """
     model.train()
-    for each in frozen_modules(model, recipe.freeze):
+    for each in frozen_modules(model.layers, recipe.freeze):
         each.eval()
-    if recipe.norms == "frozen":
+    if recipe.norms == "frozen" or head_only:
         for norm in norms_of(model):
             norm.eval()
+
+
+def enter_phase(model: Model, optimiser: torch.optim.Optimizer, recipe: Recipe, head_only: bool) -> None:
+    """Put a model into training mode, with gradients for the classifier only or for all that the optimiser holds.
+
+    What gets no gradient is neither changed nor decayed by a step, and the optimiser keeps no state of it; all is as if
+    it were new when its training begins.
+    """
+    training_mode(model, recipe, head_only)
+    held = [p for group in optimiser.param_groups for p in group["params"]]
+    classifier = model.layers.get_submodule(model.classifier()) if head_only else model
+    learning = {id(p) for p in classifier.parameters()}
+    resting = {id(p) for p in model.parameters()} - learning
+    if head_only and not any(id(p) in learning for p in held):
+        raise TrainingError("Recipe.head_epochs trains the classifier alone, which Recipe.freeze holds; free it.")
+    for parameter in held:
+        parameter.requires_grad_(id(parameter) not in resting)
+
+
+def rates_of(model: Model, recipe: Recipe) -> list[tuple[nn.Module, float]]:
+    """(stage, factor of the learning rate in it), from the images to the answer; empty where all train alike.
+
+    Source: layer-wise rates of ULMFiT, https://arxiv.org/abs/1801.06146, section 3.2, by stage.
+    """
+    if recipe.layer_decay == 1:
+        return []
+    stages = model.stages_in_order()
+    return [(stage, recipe.layer_decay ** (len(stages) - 1 - place)) for place, (_, stage) in enumerate(stages)]
+
+
+def rate_notes(model: Model, recipe: Recipe) -> list[str]:
+    """A line on learning rates that differ from stage to stage."""
+    named = zip(model.stages_in_order(), rates_of(model, recipe), strict=False)
+    factors = [f"{name} {factor:.3g}" for (name, _), (_, factor) in named]
+    return [f"learning rates, as factors by stage: {', '.join(factors)}"] if factors else []
 
 
 def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Module]:
@@ -70,7 +115,6 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
     ]
 
 
-def norms_of(model: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm]:
+def norms_of(model: nn.Module) -> list[Norm]:
     """Every BatchNorm of a model, those of its linear layers and synchronised ones too."""
-    kinds = nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm
-    return [each for each in model.modules() if isinstance(each, kinds)]
+    return [each for each in model.modules() if isinstance(each, Norm)]

@@ -9,14 +9,16 @@ from typing import Any, Literal, get_args
 
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
+from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
+from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
 from triscale.training.progressive import Progressive
 from triscale.training.schedule import SCHEDULES, ScheduleName
 
-Norms = Literal["train", "frozen"]
+Norms = Literal["train", "frozen", "recalibrate"]
 Balance = Literal["none", "weights", "sampling"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
 Compression = Literal["none", "fp16", "bf16"]
 
 
@@ -29,7 +31,9 @@ def _require(holds: bool, name: str, rule: str, value: object) -> None:
 class Recipe:
     """How to train.
 
-    epochs: passes over the training images. batch_size: images a step.
+    epochs: passes over the training images. batch_size: images of one step of the optimiser.
+    accumulate: the images of a step go through the network in so many parts, whose gradients are summed, and take its
+        memory for one part only. BatchNorm sees a part at a time; all else is as with the whole batch.
     least_steps: a small set is gone through more often, until there are so many steps; 0 for never.
     learning_rate: peak, at a batch of 256. Other batches scale it: linearly for SGD and RMSProp, by the square root for
         AdamW (https://arxiv.org/abs/1706.02677, https://arxiv.org/abs/2205.10287).
@@ -43,17 +47,28 @@ class Recipe:
     augmentation: what happens to training images. mixup, cutmix: alpha of mixing two of a batch, 0 for none; see
         `Mixing`.
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
+    distillation: learn from a teacher too; None learns from the labels alone.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
-    norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are.
+    norms: BatchNorm in training: "train" uses and updates statistics; "frozen" leaves them as they are; "recalibrate"
+        trains as "train" does, but whatever is evaluated and saved has statistics that are computed anew for its
+        weights over `norm_images` training images, as they are read in use; see `recalibrate`.
     norm_momentum: of BatchNorm in training, in PyTorch's sense; 0 leaves the network's. Weights that were trained
         with 0.01 need hundreds of steps to follow new images; a short training needs 0.1. The saved network keeps its
         own.
     sync_norms: where several processes train together, BatchNorm is over the images of all of them; without it, of each
         for itself. compress: their gradients travel as "fp16" or "bf16", which halves the traffic and rounds them.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
-    precision: "bf16" computes in bfloat16 where that is safe, for GPUs.
+    head_epochs: epochs at the beginning in which only the classifier trains and BatchNorm elsewhere is frozen. The
+        learning rate is then at its peak; warm-up and schedule begin after them.
+    layer_decay: factor of the learning rate from each stage to the one before it, towards the stem; the head's is 1. In
+        a module of your own, its children take the place of stages.
+    precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so
+        that small gradients are not lost, and steps whose scaled gradients overflow are skipped and counted.
+    checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
+        computes their insides again: far less memory for about a third more time, and the same result.
+    compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
     seed: of the order of images, their augmentation and mixing, dropout and drop connect.
@@ -63,6 +78,7 @@ class Recipe:
     epochs: int = 10
     least_steps: int = 0
     batch_size: int = 64
+    accumulate: int = 1
     optimiser: OptimiserName = "adamw"
     learning_rate: float = 2e-3
     warmup_epochs: float = 1.0
@@ -82,14 +98,20 @@ class Recipe:
     mixup: float = 0.0
     cutmix: float = 0.0
     progressive: Progressive | None = None
+    distillation: Distillation | None = None
     balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"
     norm_momentum: float = 0.1
+    norm_images: int = 2048
     sync_norms: bool = True
     compress: Compression = "none"
     freeze: tuple[str, ...] = ()
+    head_epochs: float = 0.0
+    layer_decay: float = 1.0
     precision: Precision = "fp32"
+    checkpoint_activations: Recompute = "none"
+    compile: bool = False
     channels_last: bool = True
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
@@ -98,11 +120,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "freeze", tuple(self.freeze))
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate", "norm_images"):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("learning_rate", "decay_epochs", "checkpoint_seconds"):
             _require(0 < getattr(self, name) < math.inf, name, "above 0", getattr(self, name))
-        for name in ("least_steps", "warmup_epochs", "weight_decay", "clip", "patience", "checkpoint_steps", "seed"):
+        counts = ("least_steps", "patience", "checkpoint_steps", "seed")
+        for name in (*counts, "warmup_epochs", "weight_decay", "clip", "head_epochs"):
             _require(0 <= getattr(self, name) < math.inf, name, "at least 0", getattr(self, name))
         _require(self.seed < 2**63, "seed", "below 2**63", self.seed)
         _require(self.reference_images >= 0, "reference_images", "at least 0", self.reference_images)
@@ -111,7 +134,8 @@ class Recipe:
             _require(value is None or 0 <= value < 1, name, "in 0..1 and below 1", value)
         for name in ("final_rate", "norm_momentum"):
             _require(0 <= getattr(self, name) <= 1, name, "in 0..1", getattr(self, name))
-        _require(0 < self.decay_rate <= 1, "decay_rate", "above 0 and at most 1", self.decay_rate)
+        for name in ("decay_rate", "layer_decay"):
+            _require(0 < getattr(self, name) <= 1, name, "above 0 and at most 1", getattr(self, name))
         for name in ("mixup", "cutmix"):
             _require(0 <= getattr(self, name) <= 1e3, name, "in 0..1000", getattr(self, name))
         self._check_choices()
@@ -123,10 +147,17 @@ class Recipe:
             ("balance", get_args(Balance)),
             ("norms", get_args(Norms)),
             ("precision", get_args(Precision)),
+            ("checkpoint_activations", get_args(Recompute)),
             ("compress", get_args(Compression)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)
+        _require(self.accumulate <= self.batch_size, "accumulate", "at most batch_size", self.accumulate)
+        if self.compile and self.checkpoint_activations != "none":
+            raise TrainingError(
+                "Recipe.compile decides itself what is computed again, and checkpoint_activations is "
+                f"{self.checkpoint_activations!r}; choose one of the two."
+            )
         growing = self.progressive
         if growing is not None:
             # Early results of small images say nothing on when to stop.

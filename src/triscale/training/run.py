@@ -26,6 +26,7 @@ from triscale.training.lock import release_lock, take_lock
 State = Literal["running", "interrupted", "failed", "done"]
 VERSION = 1
 SHOWN_DIFFERENCES = 4
+ASKED = ("config.toml", "network.json")  # what follows from a command's arguments before anything is done
 # What may change between two parts of a run, and what it does to the result.
 _COMPARED = dict.fromkeys(("torch", "threads", "machine"), "in the last digits")
 _COMPARED["processes"] = "(sums are taken in another order, and dropout draws other numbers)"
@@ -76,7 +77,8 @@ class RunFolder:
 
         arguments: all that decides the result and that a person gave; plain values, dataclasses or paths.
         data: fingerprint of the data set.
-        A run that stopped before it had made anything (an impossible budget, say) is begun anew, with any arguments.
+        A run that stopped before it had made anything (an impossible budget, a misspelt part to freeze) is begun anew,
+        with any arguments.
         Raises: RunError when another process uses it, it belongs to other arguments or data, or is no run folder.
         """
         path = Path(path)
@@ -91,6 +93,8 @@ class RunFolder:
             else:
                 if not (path / "run.json").exists():
                     _check_empty(path)
+                for name in ASKED:
+                    (path / name).unlink(missing_ok=True)
                 now, hashed = _now(), _hash(wanted)
                 run = cls(path, RunRecord(command, wanted, hashed, data, environment(), now, now), _lock=lock)
                 run.update()
@@ -279,9 +283,10 @@ def _version(package: str) -> str:
 
 
 def _came_to_nothing(path: Path) -> bool:
-    """Whether a run has stopped, by an error or Ctrl-C, with nothing in its folder but `run.json`."""
-    made = [each.name for each in path.iterdir() if not each.name.startswith(".")]
-    return made == ["run.json"] and read_run(path).state in ("failed", "interrupted")
+    """Whether a run has stopped, by an error or Ctrl-C, before it chose, trained or logged anything."""
+    made = {each.name for each in path.iterdir() if not each.name.startswith(".")}
+    record = read_run(path)
+    return made <= {"run.json", *ASKED} and record.network is None and record.state in ("failed", "interrupted")
 
 
 def _check_empty(path: Path) -> None:

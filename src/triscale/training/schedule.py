@@ -15,6 +15,7 @@ class Schedule:
     """The learning rates of one training.
 
     peak: the highest rate. warmup_steps: of the linear rise, which reaches `peak` at step `warmup_steps`.
+    total_steps: of warm-up and curve together. begins: steps before those, all at `peak`.
     kind: "cosine" falls along half a cosine to `final_share` * peak, which the step after the last would have;
         "staircase" is multiplied by `decay_rate` every `decay_steps` steps; "constant" stays.
     The stairs are counted from the first step, as their owners do: where the warm-up ends, some are already taken.
@@ -30,9 +31,13 @@ class Schedule:
     final_share: float = 0.0
     decay_rate: float = 0.97
     decay_steps: float = 1.0
+    begins: int = 0
 
     def rate(self, step: int) -> float:
         """The learning rate of step `step` (from 0)."""
+        if step < self.begins:
+            return self.peak
+        step -= self.begins
         if step < self.warmup_steps:
             return self.peak * (step + 1) / (self.warmup_steps + 1)
         if self.kind == "constant":

@@ -12,6 +12,7 @@ from triscale.errors import RunError
 from triscale.training.checkpoint import Checkpoint
 from triscale.training.ema import AveragedModel
 from triscale.training.optim import optimiser_tensors, restore_optimiser
+from triscale.training.scaling import LossScale
 
 
 @dataclass(slots=True)
@@ -29,19 +30,20 @@ class EpochSums:
 class Best:
     """The best weights so far, by the validation images.
 
-    step, epoch: when (epochs count from 1). source: "raw" or "ema". tensors: its weights and statistics, copied.
+    step, epoch: when (epochs count from 1). source: "raw" or "ema". score: top-1, or mAP with several labels an image.
+    tensors: its weights and statistics, copied.
     """
 
     step: int
     epoch: int
     source: str
-    top1: float
+    score: float
     loss: float
     tensors: dict[str, Tensor] = field(repr=False)
 
     def is_better_than(self, other: Best | None) -> bool:
-        """More images right; or as many, at a lower loss."""
-        return other is None or (self.top1, -self.loss) > (other.top1, -other.loss)
+        """A higher score; or the same, at a lower loss."""
+        return other is None or (self.score, -self.loss) > (other.score, -other.loss)
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class TrainState:
 
     epoch, batch: where it stands; `batch` equals the steps of an epoch while that epoch is not yet evaluated.
     step: steps done. stale: epochs since the best one. seconds: of training so far, over all processes.
+    adapters: what trains beside the model and is no part of it.
+    scale: of the loss, where it trains in float16.
     """
 
     model: nn.Module
@@ -63,12 +67,16 @@ class TrainState:
     finished: bool = False
     sums: EpochSums = field(default_factory=EpochSums)
     best: Best | None = None
+    adapters: nn.Module | None = None
+    scale: LossScale | None = None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors, by dotted name: `model.…`, `ema.…`, `optimiser.…`."""
+        """All tensors, by dotted name: `model.…`, `ema.…`, `adapters.…`, `optimiser.…`."""
         made = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         if self.average is not None:
             made |= {f"ema.{key}": value for key, value in self.average.model.state_dict().items()}
+        if self.adapters is not None:
+            made |= {f"adapters.{key}": value for key, value in self.adapters.state_dict().items()}
         return made | {f"optimiser.{key}": value for key, value in optimiser_tensors(self.optimiser).items()}
 
     def values(self) -> dict[str, Any]:
@@ -78,7 +86,8 @@ class TrainState:
         best = self.best
         return made | {
             "sums": asdict(self.sums),
-            "best": best and {name: getattr(best, name) for name in ("step", "epoch", "source", "top1", "loss")},
+            "scale": self.scale and self.scale.values(),
+            "best": best and {name: getattr(best, name) for name in ("step", "epoch", "source", "score", "loss")},
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -86,12 +95,16 @@ class TrainState:
         _restore_module(self.model, checkpoint.tensors, "model.")
         if self.average is not None:
             _restore_module(self.average.model, checkpoint.tensors, "ema.")
+        if self.adapters is not None:
+            _restore_module(self.adapters, checkpoint.tensors, "adapters.")
         restore_optimiser(self.optimiser, _under(checkpoint.tensors, "optimiser."))
         values = dict(checkpoint.state)
-        sums, best = values.pop("sums"), values.pop("best")
+        sums, best, scale = values.pop("sums"), values.pop("best"), values.pop("scale", None)
         for name in ("epoch", "batch", "step", "stale", "seconds", "finished"):
             setattr(self, name, values[name])
         self.sums = EpochSums(**sums)
+        if self.scale is not None and scale is not None:  # the step holds the same one
+            self.scale.restore(scale)
         self.best = None if best is None else Best(**best, tensors=checkpoint.best)
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import torch
 
 import triscale as ts
 from tests.models.helpers import answer, photos, small_network
 from tests.models.hub.said import digests, refused
+from triscale.models.hub.readme import readme
 
 B0 = "timm/efficientnet_b0.ra_in1k"
 
@@ -53,6 +55,14 @@ def test_the_model_card_says_what_how_and_whence(published):
         "- on toys",
     ):
         assert said in text, said
+
+
+def test_the_model_card_of_several_labels_shows_sigmoids(small):
+    card = replace(small.card, several=True)
+    text = readme(small.network, small.preprocessing, card, "me/toys")
+    assert "for images that may have several labels" in text
+    assert ".sigmoid()[0]" in text
+    assert "softmax" not in text
 
 
 def test_a_config_json_alone_tells_the_network(published):

@@ -10,7 +10,7 @@ from typing import Self
 
 from triscale.data.member import Shard
 from triscale.data.shards.order import Reading
-from triscale.data.shards.store import FetchedShard
+from triscale.data.shards.store import FetchedShard, Store
 from triscale.errors import TriscaleError
 
 _AT_ONCE = 2
@@ -27,9 +27,14 @@ class Ahead:
         self.wanted: collections.deque[FetchedShard] = collections.deque()
         self.changed, self.ended = threading.Condition(), False
         self.threads: list[threading.Thread] = []
+        self.stores: tuple[Store, ...] = ()
 
     def __enter__(self) -> Self:
-        if any(isinstance(shard, FetchedShard) for window in self.reading.windows for shard in window):
+        fetched = [each for window in self.reading.windows for each in window if isinstance(each, FetchedShard)]
+        self.stores = tuple({id(each.store): each.store for each in fetched}.values())
+        for store in self.stores:
+            store.abandoned.clear()
+        if fetched:
             # daemons: a long download does not keep a stopped program alive; what it leaves is removed by the next one
             self.threads = [threading.Thread(target=self._bring, daemon=True) for _ in range(_AT_ONCE)]
             for thread in self.threads:
@@ -39,6 +44,9 @@ class Ahead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:  # readers that wait for a download would keep a stopped program waiting too
+            for store in self.stores:
+                store.abandoned.set()
         with self.changed:
             self.ended = True
             self.changed.notify_all()
@@ -52,7 +60,7 @@ class Ahead:
         needed = [each for each in self._shards(window) + self._shards(window + 1) if isinstance(each, FetchedShard)]
         # the last batches of the window before are still being made
         kept = [*needed, *(each for each in self._shards(window - 1) if isinstance(each, FetchedShard))]
-        for store in {id(each.store): each.store for each in kept}.values():
+        for store in self.stores:
             store.keep(each.key for each in kept if each.store is store)
         with self.changed:
             self.wanted = collections.deque(needed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -20,6 +22,7 @@ PAUSES = (0.5, 2.0)  # seconds before each further try
 PIECE = 1024**2
 MAX_TEXT = 1024**3  # bytes of a manifest or an index
 PIPE = "pipe:"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PASSING = {408, 429, 500, 502, 503, 504}
 
 
@@ -37,13 +40,13 @@ def is_url(text: str) -> bool:
     return text.startswith(PIPE) or (bool(found) and scheme.isalnum())
 
 
-def download(url: str, place: Path, size: int = 0, sha256: str = "") -> None:
+def download(url: str, place: Path, size: int = 0, sha256: str = "", abandoned: threading.Event | None = None) -> None:
     """Write what `url` gives into `place`; a connection that breaks is tried again.
 
-    size, sha256: what it must have, where that is known.
+    size, sha256: what it must have, where that is known. abandoned: once set, it stops in the middle.
     Raises: DataError naming the URL; MissingExtraError where its scheme needs a library that is not installed.
     """
-    _patiently(url, lambda: _download(url, place, size, sha256))
+    _patiently(url, lambda: _download(url, place, size, sha256, abandoned or threading.Event()))
 
 
 def read_text(url: str) -> bytes:
@@ -88,10 +91,13 @@ def _patiently(url: str, action: Callable[[], None]) -> None:
             return
 
 
-def _download(url: str, place: Path, size: int, sha256: str) -> None:
+def _download(url: str, place: Path, size: int, sha256: str, abandoned: threading.Event) -> None:
     digest, came = hashlib.sha256(), 0
     with _opened(url) as (stream, announced), place.open("wb") as file:
-        while piece := stream.read(PIECE):
+        some = getattr(stream, "read1", stream.read)  # what has come, so that a slow line is given up at once
+        while piece := some(PIECE):
+            if abandoned.is_set():
+                raise DataError(f"{url}: stopped after {came:,} bytes; the same command again begins it anew.")
             file.write(piece)
             digest.update(piece)
             came += len(piece)
@@ -141,5 +147,7 @@ def _by_webdataset(url: str) -> Generator[BinaryIO]:
         with gopen(url) as stream:
             yield cast(BinaryIO, stream)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise
         raise DataError(f"{url}: the webdataset library cannot read it ({error}); is the program that it calls "
                         f"installed, and logged in?") from error  # fmt: skip

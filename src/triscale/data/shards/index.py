@@ -74,11 +74,6 @@ class LocalShard:
         """Its path."""
         return str(self.path)
 
-    @property
-    def size(self) -> int:
-        """Nothing must be brought."""
-        return 0
-
     def read(self, offset: int, length: int) -> bytes:
         """See `Shard.read`."""
         with self.path.open("rb") as file:

@@ -90,7 +90,11 @@ def _remote(source: Source, record: ShardRecord | None, store: Store) -> Fetched
     url = source.place
     size, sha256 = (record.bytes, record.sha256) if record else (0, "")
     key = sha256 or key_of([url, download.announced_version(url)])
-    return FetchedShard(url, key, store, lambda place: download.download(url, place, size, sha256), size)
+
+    def bring(place: Path) -> None:
+        download.download(url, place, size, sha256, store.abandoned)
+
+    return FetchedShard(url, key, store, bring, size)
 
 
 def _table(path: Path, store: Store) -> FetchedShard | LocalShard:

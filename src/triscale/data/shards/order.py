@@ -29,7 +29,7 @@ class Blocks:
     """Which shard each sample is in.
 
     shards: those that have samples. number: (N,) each sample's shard. offset: (N,) in bytes. size: (shards,) bytes to
-        have at hand for it.
+        have at hand for it: all up to its last sample, the same for a shard on this disk and for one from elsewhere.
     """
 
     shards: tuple[Shard, ...]
@@ -54,8 +54,8 @@ def blocks_of(samples: Sequence[Sample]) -> Blocks | None:
     if len(places) < len(samples):
         return None
     number = np.array([numbers.setdefault(shard, len(numbers)) for shard, _ in places])
-    lengths = np.bincount(number, [path.length for _, path in places]).astype(np.int64)
-    size = np.maximum(lengths, [shard.size for shard in numbers])
+    size = np.zeros(len(numbers), np.int64)
+    np.maximum.at(size, number, [path.offset + path.length for _, path in places])
     return Blocks(tuple(numbers), number, np.array([path.offset for _, path in places]), size)
 
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from triscale import atomic
-from triscale.data.dataset import fingerprint_of, read_entries, split_of
+from triscale.data.dataset import fingerprint_of, read_entries, require_shares, split_of
 from triscale.data.listing import Entry, Facts
 from triscale.data.parallel import Progress
 from triscale.data.shards import index, manifest
@@ -94,7 +94,14 @@ def pack(
     start, out = time.perf_counter(), Path(out)
     if shard_bytes < LEAST_SHARD_BYTES:
         raise DataError(f"shards of {shard_bytes:,} bytes are too small; give at least {LEAST_SHARD_BYTES:,}.")
+    if Path(data).is_dir() and out.resolve().is_relative_to(Path(data).resolve()):
+        raise DataError(
+            f"{out}: lies inside of the images, where it would be taken for a class; choose another folder."
+        )
+    require_shares(val_share, test_share)
     listing, usable, troubles = read_entries(data, True, skip_broken, looking)
+    if listing.several:
+        raise DataError(f"{data}: has several labels an image, and a shard holds one class number; train from the CSV.")
     split, notes = split_of(usable, val_share, test_share, seed)
     shards = _planned(usable, split, listing.classes, shard_bytes, seed)
     plan = _plan_hash(fingerprint_of(usable, split), shards, listing.classes)

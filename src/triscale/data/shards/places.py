@@ -145,7 +145,8 @@ def _in_folder(folder: Path) -> list[Path]:
     if any(below.is_dir() for each in inner for below in each.iterdir()):
         return []
     files = [*visible, *(below for each in inner for below in sorted(each.iterdir()))]
-    return [each for each in files if each.suffix.lower() in (".tar", *TABLES) and not each.name.startswith(".")]
+    # `datasets` leaves what it computed, cache-….arrow, beside the data
+    return [f for f in files if f.suffix.lower() in (".tar", *TABLES) and not f.name.startswith((".", "cache-"))]
 
 
 def _manifest_in(folder: Path) -> Manifest | None:
@@ -171,7 +172,8 @@ def _with_manifest(places: list[str], folder: str, found: Manifest | None) -> Pl
     if found is None or not any(place in records for place in places):
         return Places(_named(places, None))
     named = _named(places, None)
-    known = (Source(s.place, s.name, records[s.place].split if s.place in records else s.split) for s in named)
+    splits = [records[each.place].split if each.place in records else each.split for each in named]
+    known = (Source(each.place, each.name, split) for each, split in zip(named, _beside_train(splits), strict=True))
     return Places(tuple(known), found, folder)
 
 
@@ -182,14 +184,17 @@ def _named(places: list[str], root: Path | None) -> tuple[Source, ...]:
     if len(set(shorts)) < len(shorts):
         twice = next(short for short in shorts if shorts.count(short) > 1)
         raise DataError(f"{twice}: is named twice; name each shard once.")
-    return tuple(Source(place, short, _split_of(place)) for place, short in zip(places, shorts, strict=True))
+    splits = _beside_train([_split_of(place) for place in places])
+    return tuple(Source(*each) for each in zip(places, shorts, splits, strict=True))
+
+
+def _beside_train(splits: list[str | None]) -> list[str | None]:
+    """The splits, where train is among them; else what there is, the shards of one split say, is a set by itself."""
+    return splits if "train" in splits else [None] * len(splits)
 
 
 def _split_of(place: str) -> str | None:
-    """What the name of a shard, or of its folder, begins with: train-000.tar, val/000.tar."""
+    """What the name of a shard begins with, or its folder is called: train-000.tar, val/000.tar."""
     path = Path(place)
-    for name in (path.name, path.parent.name):
-        word = re.split(r"[-_.]", name.lower())[0]
-        if word in SPLITS:
-            return SPLITS[word]
-    return None
+    word = re.split(r"[-_.]", path.name.lower())[0]
+    return SPLITS.get(word) or SPLITS.get(path.parent.name.lower())

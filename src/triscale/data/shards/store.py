@@ -28,12 +28,15 @@ class Store:
 
     limit: bytes that all of them together may take. What is needed now (`keep`) stays even above it, so that a limit
         which is too small costs time and not the training.
+    abandoned: set when nobody waits for what is on its way any more. coming: bytes of what is on its way, by key.
     """
 
     folder: Path
     limit: int
     kept: frozenset[str] = frozenset()
+    abandoned: threading.Event = field(default_factory=threading.Event, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    coming: dict[str, int] = field(default_factory=dict, repr=False)
 
     def path(self, key: str) -> Path:
         """Where that shard lies when it is here."""
@@ -51,8 +54,11 @@ class Store:
                     for left in self.folder.glob(f".{path.name}.*.part"):  # of a process that was killed
                         left.unlink(missing_ok=True)
                     self._make_room(size, key)
-                    with atomic.replacing(path) as temporary:
-                        bring(temporary)
+                    try:
+                        with atomic.replacing(path) as temporary:
+                            bring(temporary)
+                    finally:
+                        self.coming.pop(key, None)
         return path
 
     def keep(self, keys: Iterable[str]) -> None:
@@ -71,7 +77,8 @@ class Store:
                 with contextlib.suppress(OSError):  # another process may have removed it
                     status = path.stat()
                     there.append((status.st_atime_ns, status.st_size, path))
-            taken = sum(each[1] for each in there)
+            taken = sum(each[1] for each in there) + sum(self.coming.values())
+            self.coming[key] = size
             for _, length, path in sorted(there):
                 if taken + size <= self.limit:
                     return

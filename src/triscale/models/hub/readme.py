@@ -44,7 +44,7 @@ def readme(network: Network, preprocessing: Preprocessing, card: ModelCard, repo
         _header(network, card, repository),
         f"# {_plain(repository.rpartition('/')[2])}",
         _what(network, card),
-        _how(repository),
+        _how(repository, card.several),
         _reads(network, preprocessing),
         _classes(card),
         _metrics(card),
@@ -71,14 +71,18 @@ def _header(network: Network, card: ModelCard, repository: str) -> str:
 def _what(network: Network, card: ModelCard) -> str:
     counted, (height, width) = cost(network), network.resolution
     top1 = f"; {card.metrics['top1']:.2%} of its evaluation images right" if "top1" in card.metrics else ""
+    several = " for images that may have several labels" if card.several else ""
     return (
-        f"An image classifier: `{network.name}` with {network.classes:,} classes, {counted.params:,} parameters and "
-        f"{counted.macs:,} multiply-accumulates at {height} x {width} pixels{top1}."
+        f"An image classifier{several}: `{network.name}` with {network.classes:,} classes, {counted.params:,} "
+        f"parameters and {counted.macs:,} multiply-accumulates at {height} x {width} pixels{top1}."
     )
 
 
-def _how(repository: str) -> str:
+def _how(repository: str, several: bool) -> str:
     """Three lines that answer, and the same on the command line."""
+    answer = "model.card.classes[scores.argmax()] if model.card.classes else int(scores.argmax())"
+    if several:
+        answer = "[name for name, score in zip(model.card.classes, scores) if score >= 0.5]"
     return f"""## How to use it
 
 ```python
@@ -86,8 +90,8 @@ import triscale as ts
 from triscale.data.transforms import load
 
 model = ts.load("hf://{repository}")
-scores = model(load("photo.jpg", model.preprocessing)[None]).softmax(1)[0]
-print(model.card.classes[scores.argmax()] if model.card.classes else int(scores.argmax()))
+scores = model(load("photo.jpg", model.preprocessing)[None]).{"sigmoid()" if several else "softmax(1)"}[0]
+print({answer})
 ```
 
 ```sh
