@@ -173,6 +173,19 @@ def test_a_batch_smaller_than_the_number_of_processes_is_refused(images, tmp_pat
     assert status == 2
     assert "rank 0: a batch of 1 cannot be shared by 2 processes; raise batch_size, or start fewer of them." in said
 
+    more = "batch_size=8, accumulate=5"
+    status, said = forks.run(restless(images, tmp_path / "other", tmp_path / "pids", more=more))
+    assert status == 2
+    assert "rank 0: a batch of 8 cannot be shared by 2 processes in 5 parts each;" in said
+
+
+def test_summed_gradients_of_parts_are_those_of_one_process(images, tmp_path, forks):
+    more = "batch_size=8, accumulate=2, norms='frozen', epochs=1"
+    assert train(forks, images, tmp_path / "one", 1, more=more) == (0, "")
+    assert train(forks, images, tmp_path / "two", 2, more=more) == (0, "")
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    assert furthest(last_tensors(tmp_path / "one"), last_tensors(tmp_path / "two"), "model.") < 1e-4
+
 
 def test_a_folder_in_use_is_said_by_the_first_process(images, tmp_path, forks):
     with RunFolder.open(tmp_path / "run", "train", {}):

@@ -79,6 +79,8 @@ class Training:
         self.class_weights = training_weights(self.dataset)
         objective = objective_of(recipe, self.dataset, model, self.class_weights)
         adapters = objective.adapters if isinstance(objective, Distilled) else None
+        if adapters is not None:
+            self.world.broadcast(adapters.parameters())
         for group in () if adapters is None else parameter_groups(adapters, recipe.weight_decay):
             optimiser.add_param_group(group)
         scale = LossScale() if recipe.precision == "fp16" else None

@@ -106,9 +106,10 @@ def _plan(model: Model, dataset: Dataset, recipe: Recipe, world: World) -> Plan:
         world,
         {"network": model.name, "data set": dataset.fingerprint[:12], "recipe": recipe.to_table()},
     )
-    if plan.batch_size < world.size:
+    if plan.batch_size < world.size * plan.accumulate:
+        parts = f" in {plan.accumulate} parts each" if plan.accumulate > 1 else ""
         raise TrainingError(
-            f"a batch of {plan.batch_size} cannot be shared by {world.size} processes; "
+            f"a batch of {plan.batch_size} cannot be shared by {world.size} processes{parts}; "
             f"raise batch_size, or start fewer of them."
         )
     most = -(-plan.batch_size // world.size)
