@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from training.test_distillation import teacher_file
 from training.tiny import tiny_images, tiny_network
 from triscale.data.augment import Augmentation
 from triscale.spec.files import write_network
+from triscale.training.distillation import Distillation  # noqa: F401, for what `train` runs
 from triscale.training.run import RunFolder, read_log, read_run
 
 # What the number of processes may not change: no random numbers are drawn in the network. 20 steps and more.
@@ -291,3 +293,16 @@ if code:
     status, said = run([*words, "--set", "learning_rte=1"])
     wrong = "--set: unknown key 'learning_rte'; did you mean 'learning_rate'?"
     assert {f"triscale: {wrong}", f"triscale, process 1: {wrong}"} <= {line.rstrip() for line in said}
+
+
+def test_two_students_of_one_teacher_are_one(images, tmp_path, forks):
+    """By its answers; features are measured by the teacher's size in a process's own images, so theirs are not."""
+    taught = f"batch_size=8, epochs=1, distillation=Distillation({str(teacher_file(tmp_path))!r}"
+    assert train(forks, images, tmp_path / "one", 1, more=f"{taught})") == (0, "")
+    assert train(forks, images, tmp_path / "two", 2, more=f"{taught})") == (0, "")
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    assert furthest(last_tensors(tmp_path / "one"), last_tensors(tmp_path / "two"), "model.") < 1e-4
+    for name in ("features", "again"):
+        assert train(forks, images, tmp_path / name, 2, more=f"{taught}, features=1.0)") == (0, "")
+    features, again = last_tensors(tmp_path / "features"), last_tensors(tmp_path / "again")
+    assert furthest(features, again, "adapters.") == 0 == furthest(features, again, "model.")

@@ -131,12 +131,12 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
     from triscale.training.device import chosen_device
     from triscale.training.distillation import teacher_arguments
     from triscale.training.loop import require_splits, train
-    from triscale.training.progress import SilentProgress, choose_progress
+    from triscale.training.progress import choose_progress
     from triscale.training.together import open_run
     from triscale.training.world import joined, world_from
 
     place = chosen_device(options.device)
-    progress = choose_progress() if world_from(os.environ).is_main else SilentProgress()
+    progress = choose_progress(quiet=not world_from(os.environ).is_main)
     dataset = read_dataset(data, seed=recipe.seed, skip_broken=options.skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
