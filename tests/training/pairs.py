@@ -1,5 +1,6 @@
 """Several processes that train together, in a process that `forks.Forks` made: as torchrun starts them, but at once."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ def together(code, size=2):
     for rank in range(1, size):
         child = os.fork()
         if child == 0:
+            _die_with_the_first()
             os._exit(_run(code, rank, size, port))
         ranks[child] = rank
     codes = {0: _run(code, 0, size, port)}
@@ -31,6 +33,11 @@ def together(code, size=2):
     if worst == -9:
         os.kill(os.getpid(), signal.SIGKILL)
     os._exit(worst)
+
+
+def _die_with_the_first():
+    """A process whose first is killed before they have met would wait for it for minutes, long after the test."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _run(code, rank, size, port):
