@@ -111,7 +111,7 @@ def test_the_table_says_what_is_wrong_with_a_file(run, mixed):
         ("efficientnet_lite", "did you mean"),
         ("fittet", "no network is called 'fittet'"),
         ("./fittet", "no such file or run folder"),
-        ("model.onnx", "model.onnx: no such file or run folder"),
+        ("absent.onnx", "absent.onnx: no such file or run folder"),
         ("photos", "photos: is no run folder (it has no run.json)"),
         ("photos/apple/000.png", "no engine runs a .png file"),
     ],

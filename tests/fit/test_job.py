@@ -30,7 +30,8 @@ from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder, read_run
 
 FLAT = {"split", "top1", "top5", "loss", "images", "val_top1", "weights", "best_epoch", "epochs", "seconds", "params",
-        "macs", "latency_ms", "size_bytes", "engine", "precision", "max_error", "budget_met"}  # fmt: skip
+        "macs", "latency_ms", "size_bytes", "engine", "precision", "max_error", "budget_met", "f1_macro", "ece",
+        "temperature", "ece_scaled", "loss_scaled", "calibration"}  # fmt: skip
 
 
 def test_the_folder_holds_everything(run):
