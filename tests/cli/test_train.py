@@ -85,7 +85,7 @@ def test_ctrl_c_and_the_same_command_end_with_the_weights_of_an_undisturbed_run(
                 os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as during:
-        during.setattr(progress, "choose_progress", Stopped)
+        during.setattr(progress, "choose_progress", lambda quiet=False: Stopped())
         done = triscale(*arguments(net, images, tmp_path / "run"))
     assert done.code == 130
     assert done.complaint == "triscale: interrupted; the same command again goes on where it stopped."
