@@ -42,6 +42,7 @@ def train(
     seed: int | None = None,
     skip_broken: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    deterministic: bool = False,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Train a network on images. The same command again goes on where it stopped.
@@ -95,6 +96,8 @@ def train(
         go on without images that cannot be read
     device
         where to train; auto takes a GPU where there is one
+    deterministic
+        the same bits in each run on a GPU too, more slowly; a CPU always gives them
     json
         print the figures as JSON at the end
     """
@@ -107,6 +110,7 @@ def train(
     size = None if batch_size == "auto" else batch_size
     given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
     given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
+    given |= {"deterministic": deterministic or None}
     chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
     _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, json))
     return 0

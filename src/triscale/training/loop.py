@@ -9,6 +9,7 @@ from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
+from triscale.training.deterministic import deterministic
 from triscale.training.distillation import teacher_arguments
 from triscale.training.epochs import Training
 from triscale.training.interrupt import stop_on_signal
@@ -62,7 +63,7 @@ def _train(
 ) -> TrainResult[M]:
     if progress is None or not world.is_main:
         progress = SilentProgress()
-    with lost_ones_told(world):
+    with lost_ones_told(world), deterministic(recipe.deterministic):
         return _train_together(model, dataset, recipe, run, progress, world)
 
 

@@ -70,6 +70,7 @@ class Recipe:
         computes their insides again: far less memory for about a third more time, and the same result.
     compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
+    deterministic: a GPU too gives the same bits in each run, more slowly; a CPU always does.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
     seed: of the order of images, their augmentation and mixing, dropout and drop connect.
     reference_images: training images of the set that the recipe was made for, 0 for any. Far fewer are said.
@@ -113,6 +114,7 @@ class Recipe:
     checkpoint_activations: Recompute = "none"
     compile: bool = False
     channels_last: bool = True
+    deterministic: bool = False
     checkpoint_seconds: float = 60.0
     checkpoint_steps: int = 0
     seed: int = 0
