@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 # Parameters of mallopt, and what glibc begins with: https://man7.org/linux/man-pages/man3/mallopt.3.html
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _KEPT = {_TRIM_THRESHOLD: 2**31 - 1, _MMAP_MAX: 0}
-_RETURNED = {_MMAP_THRESHOLD: 256 * 1024}
+_RETURNED = {_MMAP_THRESHOLD: 2 * 1024**2}  # smaller ones would take more time than they save
 _USUAL = {_TRIM_THRESHOLD: 128 * 1024, _MMAP_THRESHOLD: 128 * 1024, _MMAP_MAX: 65536}
 
 

@@ -67,8 +67,9 @@ class Recipe:
     precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so
         that small gradients are not lost, and steps whose scaled gradients overflow are skipped and counted.
     checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
-        computes their insides again: far less memory for about a third more time, and the same result.
-    compile: run the network through torch.compile; takes a minute or two once, and the result differs in last digits.
+        computes their insides again: far less memory, and the same result, for a third more time on a GPU and, as memory
+        is given back at once there, about three times the time on a CPU.
+    compile: run the network through torch.compile; takes a minute or two once, and the last digits differ.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     deterministic: a GPU too gives the same bits in each run, more slowly; a CPU always does.
     checkpoint_seconds: between two checkpoints, at most; checkpoint_steps: also after so many steps, 0 for never.
