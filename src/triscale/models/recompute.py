@@ -1,7 +1,7 @@
 """Activation checkpointing: parts of a network that are computed again in the backward pass instead of being kept.
 
 Only the input of such a part stays in memory; its layers run a second time when their gradients are due, with the same
-random numbers, and without a second update of BatchNorm's statistics. So a step costs about a third more time, and its
+random numbers, and without a second update of BatchNorm's statistics. So a step computes about a third more, and its
 result does not change by a bit.
 Source: Chen et al. 2016, https://arxiv.org/abs/1604.06174.
 """

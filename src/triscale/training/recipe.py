@@ -67,8 +67,8 @@ class Recipe:
     precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so
         that small gradients are not lost, and steps whose scaled gradients overflow are skipped and counted.
     checkpoint_activations: "block" or "stage" keeps only the inputs of blocks or stages for the backward pass, which
-        computes their insides again: far less memory, and the same result, for a third more time on a GPU and, as memory
-        is given back at once there, about three times the time on a CPU.
+        computes their insides again: far less memory, and the same result. On a CPU, where memory is then given back at
+        once, a step takes about three times as long.
     compile: run the network through torch.compile; takes a minute or two once, and the last digits differ.
     channels_last: memory layout, faster on CPUs and GPUs with tensor cores.
     deterministic: a GPU too gives the same bits in each run, more slowly; a CPU always does.
