@@ -1,0 +1,1 @@
+"""Detection: pyramids, heads, anchors, boxes, losses and suppression, as layers and tensors."""
