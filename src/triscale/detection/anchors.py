@@ -17,8 +17,8 @@ def anchor_boxes(anchors: Anchors, levels: Sequence[int], size: Size, map_sizes:
 
     levels: numbers of the pyramid's levels, finest first. size: (H, W) of the network's input in pixels. map_sizes:
         (H, W) of each level's map. The stride of a level is image over map, on each axis: 320 / 3 = 106.67 at P7.
-    Returns: (A, 4) float32, (x1, y1, x2, y2) in pixels of the input, not clipped; by level, row, column, octave and
-        aspect.
+    Returns: (A, 4) float32, (x1, y1, x2, y2) in pixels of the input, not clipped, in order of level, row, column,
+        octave and aspect.
     Raises: SpecError when there is not one map for each level, or one without pixels.
     Source: google/automl, tf2/anchors.py.
     """
