@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from triscale.deployment.detector_maps import Map, write_head, write_pyramid
 from triscale.deployment.fuse import fuse_features
 from triscale.deployment.onnx_graph import BATCH, INPUT, GraphWriter
-from triscale.deployment.suppression_graph import Answers, write_suppression
+from triscale.deployment.suppression_graph import Answers, write_all_boxes, write_suppression
 from triscale.detection.detector import DetectorNet
 from triscale.errors import MissingExtraError
 from triscale.spec.network import Size
@@ -18,10 +15,6 @@ from triscale.spec.suppression import Suppression
 
 if TYPE_CHECKING:
     import onnx
-
-Form = Literal["out", "in"]  # where suppression is: outside of the file, or in it
-OUTPUTS: dict[Form, tuple[str, ...]] = {"out": ("boxes", "scores"), "in": ("boxes", "scores", "labels", "count")}
-
 
 def detector_graph(model: DetectorNet, size: Size, suppression: Suppression | None = None) -> onnx.ModelProto:
     """Write a detector, BatchNorm folded, for images of `size` (H, W) in pixels.
@@ -39,19 +32,29 @@ def detector_graph(model: DetectorNet, size: Size, suppression: Suppression | No
         raise MissingExtraError("onnx", "deploy", "Exporting to ONNX") from error
     writer = GraphWriter()
     answers = _answers(writer, model, size)
-    batch, anchors, classes = BATCH, answers.count, answers.classes
+    anchors = len(answers.anchors)
     if suppression is None:
         writer.add("Sigmoid", [answers.logits], "scores")
-        decode(writer, "boxes", answers.offsets, answers.sides(writer), size)
-        results = [("boxes", TensorProto.FLOAT, [batch, anchors, 4]), ("scores", TensorProto.FLOAT, [batch, anchors, classes])]
+        write_all_boxes(writer, answers)
+        shapes = {"boxes": [anchors, 4], "scores": [anchors, answers.classes]}
     else:
         told = write_suppression(writer, answers, suppression)
-        results = [
-            ("boxes", TensorProto.FLOAT, [batch, told, 4]),
-            ("scores", TensorProto.FLOAT, [batch, told]),
-            ("labels", TensorProto.INT64, [batch, told]),
-            ("count", TensorProto.INT64, [batch]),
-        ]
-    return writer.model(
-        [BATCH, model.in_channels, *size], [helper.make_tensor_value_info(*each) for each in results]
-    )
+        shapes = {"boxes": [told, 4], "scores": [told], "labels": [told], "count": []}
+    kinds = {"boxes": TensorProto.FLOAT, "scores": TensorProto.FLOAT}
+    results = [
+        helper.make_tensor_value_info(name, kinds.get(name, TensorProto.INT64), [BATCH, *shape])
+        for name, shape in shapes.items()
+    ]
+    return writer.model([BATCH, model.in_channels, *size], results)
+
+
+def _answers(writer: GraphWriter, model: DetectorNet, size: Size) -> Answers:
+    """Backbone, pyramid and heads."""
+    fused = fuse_features(model.backbone, [2**level for level in model.detector.fed_levels], size)
+    names = writer.body(fused.body, INPUT)
+    fed = [Map(name, each) for name, each in zip(names, model.map_sizes(size), strict=False)]
+    maps = write_pyramid(writer, model.pyramid, fed)
+    classes = model.detector.classes
+    logits = write_head(writer, "logits", model.class_head, maps, classes)
+    offsets = write_head(writer, "offsets", model.box_head, maps, 4)
+    return Answers(logits, offsets, model.anchors(size).cpu(), classes, size)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from triscale.deployment.fuse import fused_convolution
-from triscale.deployment.fused import FusedConv
+from triscale.deployment.fuse import fused_activation, fused_convolution
 from triscale.deployment.onnx_graph import GraphWriter
 from triscale.detection.heads import HeadLayer, HeadNet
 from triscale.detection.pyramid import Cell, PyramidNet, PyramidNode

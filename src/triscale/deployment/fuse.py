@@ -89,7 +89,8 @@ def _traced(model: ConvNet, part: nn.Module | None = None) -> fx.Graph:
 def _graph(module: nn.Module) -> fx.Graph:
     with torch.no_grad():  # squeeze-excite multiplies in place only where no gradient is kept
         graph = _Tracer().trace(module)
-    graph.eliminate_dead_code()  # of maps that nobody wants
+    # What leads to maps that nobody wants goes; what works in place is read by what comes next.
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
     return graph
 
 

@@ -164,9 +164,13 @@ class GraphWriter:
 
     def add(self, kind: str, inputs: Sequence[str], output: str, **options: object) -> str:
         """One node of a kind, which writes `output`."""
+        self.add_several(kind, inputs, [output], **options)
+        return output
+
+    def add_several(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **options: object) -> None:
+        """One node of a kind with several outputs."""
         from onnx import helper
 
-        node = helper.make_node(kind, inputs, [output], output)
+        node = helper.make_node(kind, inputs, outputs, outputs[0])
         node.attribute.extend(helper.make_attribute(name, value) for name, value in options.items())
         self.nodes.append(node)
-        return output
