@@ -31,15 +31,16 @@ class FoldedHeadLayer(nn.Module):
 
 
 def fold(model: DetectorNet) -> DetectorNet:
-    """A copy of `model` in eval mode without BatchNorms, to 1e-5 (relative) the same function. It is not to be trained.
+    """A copy of `model` in eval mode without BatchNorms, to 1e-5 (relative) the same function.
 
-    Google's biases before BatchNorm vanish in it; so it is neither saved nor loaded, only run. The model stays as it is.
+    It is only run, and neither saved nor loaded: Google's biases before BatchNorm have vanished in it. The model stays
+    as it is.
     """
     made = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(made.modules()):
         if isinstance(module, ConvNorm):
             module.conv = fold_convolution(module.conv, module.norm)
-            module.norm = nn.Identity()
+            module.add_module("norm", nn.Identity())
     for head in (made.class_head, made.box_head):
         head.layers = nn.ModuleList(FoldedHeadLayer(layer) for layer in head.layers if isinstance(layer, HeadLayer))
     return made
@@ -48,9 +49,17 @@ def fold(model: DetectorNet) -> DetectorNet:
 def fold_convolution(conv: Convolution, norm: nn.Module) -> Convolution:
     """A convolution that does what `conv` and then `norm` do in eval mode."""
     weight, bias = folded(conv, norm)
-    made = copy.copy(conv)  # a shallow one: it shares nothing that is set below
-    made._parameters = {
-        "weight": nn.Parameter(weight, requires_grad=False),
-        "bias": None if bias is None else nn.Parameter(bias, requires_grad=False),
-    }
+    with torch.device("meta"):
+        made = Convolution(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size[0],
+            conv.stride[0],
+            groups=conv.groups,
+            bias=bias is not None,
+        )
+    made.same, made.pads = conv.same, conv.pads
+    made.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        made.bias = nn.Parameter(bias, requires_grad=False)
     return made

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from triscale.detection.detector import DetectorNet, fed_channels
+from triscale.detection.detector import DetectorNet
 from triscale.errors import WeightsError
 from triscale.models.naming import layer_names
 from triscale.models.naming.walk import Pairs, convolution
 from triscale.spec.detector import Detector
+from triscale.spec.detector_parts import fed_channels
 
 HEADS = (("class_head", "class_net"), ("box_head", "box_net"))
 PARTS = ("fpn.", "class_net.", "box_net.")  # how its names of what a backbone has not begin

@@ -23,8 +23,8 @@ from triscale.models.tensors import TensorFile, read_tensors, state_dict_in
 from triscale.models.weights import LoadReport, own_values
 from triscale.spec.card import ModelCard
 from triscale.spec.detector import DETECTOR_NUMERICS, Detector
+from triscale.spec.detector_files import detector_from_dict
 from triscale.spec.families.efficientdet import SYMMETRIC_PYRAMID
-from triscale.spec import files as spec_files
 from triscale.spec.files import card_from_dict, preprocessing_from_dict
 from triscale.spec.network import Numerics
 from triscale.spec.owners import GOOGLE, TIMM
@@ -59,7 +59,7 @@ def own_detector(file: TensorFile) -> OwnDetector | None:
         return None
     try:
         return OwnDetector(
-            spec_files.detector_from_dict(values["detector"]),
+            detector_from_dict(values["detector"]),
             preprocessing_from_dict(values.get("preprocessing")),
             card_from_dict(values.get("card")),
         )

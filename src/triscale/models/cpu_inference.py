@@ -33,5 +33,8 @@ def pointwise_by_onednn(input: Tensor, weight: Tensor) -> bool:
 
 
 def pointwise_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair) -> Tensor:
-    """`functional.conv2d` of a 1x1 convolution by oneDNN. input: (B, C, H, W). Returns: (B, weight.shape[0], H', W')."""
+    """`functional.conv2d` of a 1x1 convolution without padding or groups.
+
+    input: (B, C, H, W). weight: (channels, C, 1, 1). Returns: (B, channels, H', W').
+    """
     return torch.ops.aten.mkldnn_convolution(input, weight, bias, (0, 0), stride, (1, 1), 1)

@@ -38,7 +38,8 @@ class LoadReport:
     model had them because the classes are others (the classifier). new: not in the source, kept as the model had them.
     naming: whose names the source had. numerics: what the model now computes with; numerics_from: how they are known.
     ignored: the source's names of parts that the model does not have (a detector's pyramid and heads, or a classifier
-    where the model has none). part: what of the model the source had, where it was not all of it ("the backbone alone").
+    where the model has none).
+    part: what of the model the source had, where that was not all of it ("the backbone alone").
     """
 
     loaded: tuple[str, ...]
