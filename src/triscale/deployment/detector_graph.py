@@ -10,6 +10,7 @@ from triscale.deployment.onnx_graph import BATCH, INPUT, GraphWriter
 from triscale.deployment.suppression_graph import LOGITS, OFFSETS, with_boxes, with_suppression
 from triscale.detection.detector import DetectorNet
 from triscale.errors import MissingExtraError
+from triscale.spec.detector_parts import level_sizes
 from triscale.spec.network import Size
 from triscale.spec.suppression import Suppression
 
@@ -38,7 +39,7 @@ def answers_graph(model: DetectorNet, size: Size) -> onnx.ModelProto:
     writer = GraphWriter()
     fused = fuse_features(model.backbone, [2**level for level in model.detector.fed_levels], size)
     names = writer.body(fused.body, INPUT)
-    fed = [Map(name, each) for name, each in zip(names, model.map_sizes(size), strict=False)]
+    fed = [Map(name, each) for name, each in zip(names, level_sizes(model.detector.pyramid, size), strict=False)]
     maps = write_pyramid(writer, model.pyramid, fed)
     results = []
     for name, head, answers in ((LOGITS, model.class_head, model.detector.classes), (OFFSETS, model.box_head, 4)):

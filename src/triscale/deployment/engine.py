@@ -73,7 +73,11 @@ class Engine:
         Returns: (N, classes) float32; of a detector's file, boxes.
         Raises: SpecError for another shape.
         """
-        return np.array(self._answers(self._checked(images))[0])
+        return np.array(self.answers(images)[0])
+
+    def answers(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        """All outputs for a batch, as for `run`; the next call may overwrite them."""
+        return self._answers(self._checked(images))
 
     def detect(self, images: np.ndarray, suppression: Suppression | None = None) -> list[Detections]:
         """What a detector tells of a batch, in pixels of its input.
@@ -237,7 +241,7 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
 
 
 def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
-    from triscale.models.files import load
+    from triscale.detection.files import load
 
     return torch_engine(load(path), threads, path)
 

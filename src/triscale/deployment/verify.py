@@ -37,6 +37,22 @@ class Verification:
         """Every logit within the tolerance, and the same class first on every image."""
         return self.max_error < self.tolerance and self.top1_agreement == 1.0
 
+    def said(self) -> str:
+        """One line on what was found, without the number of images."""
+        return (
+            f"largest difference {self.max_error:.2e} (allowed {self.tolerance:g}), same first class on "
+            f"{self.top1_agreement:.1%}"
+        )
+
+    def figures(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "images": self.images,
+            "max_error": self.max_error,
+            "top1_agreement": self.top1_agreement,
+            "verified": self.ok,
+        }
+
     def require(self) -> Verification:
         """Itself when `ok`. Raises: VerificationError (exit code 1) that says by how much it differs."""
         if not self.ok:
