@@ -11,20 +11,19 @@ from triscale.report.evaluation import NO_TEST, SEEN, SHORT, SPLITS
 from triscale.report.html import Html, bar, element, facts, fold, join, paragraph, scroll, section, table
 from triscale.report.text import percent
 from triscale.training.detection.errors import MEANINGS
-from triscale.training.detection.evaluation import BoxClass
+from triscale.training.detection.evaluation import BACKGROUND, BoxClass
 
-BACKGROUND = "(background)"
 HOW = (
     "Average precision and recall are COCO's: means over overlaps (IoU) of .5 to .95, and over classes. An object is "
     "small below 32 × 32 pixels of its image, large above 96 × 96."
 )
 KINDS_NOTE = (
-    "Kinds of mistakes as in TIDE (Bolya et al. 2020). The cost is what AP50 would win if there were none of that kind, "
-    "over boxes of any score; kinds are made good one by one, so that costs do not add up."
+    "Kinds of mistakes as in TIDE (Bolya et al. 2020). The cost is what AP50 would win if there were none of that kind "
+    "among boxes of any score; kinds are made good one at a time, so that costs do not add up."
 )
 CONFUSION_NOTE = (
-    "The last row counts boxes where no object was left for them, duplicates among them; the last column counts objects "
-    "without a box."
+    "The last row counts boxes where no object was left for them, duplicates among them; the last column counts "
+    "objects without a box."
 )
 
 
@@ -46,7 +45,9 @@ def detection(found: DetectionSummary, pictures: Html | None = None) -> Html:
 
 def detection_figures(found: DetectionSummary) -> list[tuple[str, str]]:
     """The figures that stand out, with their names."""
-    shown = [(name, percent(found.figures[key])) for name, key in (("mAP", "map"), ("mAP50", "map50"), ("mAP75", "map75"))]
+    shown = [
+        (name, percent(found.figures[key])) for name, key in (("mAP", "map"), ("mAP50", "map50"), ("mAP75", "map75"))
+    ]
     shown += [("precision", percent(found.precision)), ("recall", percent(found.recall)), ("F1", percent(found.f1))]
     shown += [] if math.isnan(found.loss) else [("loss", f"{found.loss:.3f}")]
     return [*shown, ("images", f"{found.images:,}"), ("objects", f"{found.objects:,}")]
@@ -66,8 +67,8 @@ def _told(found: DetectionSummary) -> Html:
     if not math.isfinite(found.threshold):
         return paragraph("No box is right at any score, so that there is no threshold to tell boxes by.")
     return paragraph(
-        f"What follows is about boxes with a score of {found.threshold:.3f} or more, which are right when they overlap an "
-        f"object of their class by an IoU of .5. By default it is the score with the best F1 on these images."
+        f"What follows is about boxes with a score of {found.threshold:.3f} or more, which are right when they overlap "
+        f"an object of their class by an IoU of .5. Unless it was given, that is the score with the best F1 here."
     )
 
 

@@ -43,6 +43,15 @@ def test_its_metrics_are_flat_and_plain(evaluation):
     assert metrics["errors"]["classification"]["count"] == 1
 
 
+def test_its_record_is_plain_and_names_every_class(evaluation):
+    record = json.loads(json.dumps(evaluation.details.record(), allow_nan=False))
+    assert [each["name"] for each in record["classes"]] == list(CLASSES)
+    assert record["classes"][2] == {"name": "bird", "objects": 0, "ap": None, "ap50": None, "precision": 0,
+                                    "recall": None, "f1": 0}  # fmt: skip
+    assert record["confusion"]["classes"] == [*CLASSES, "(background)"]
+    assert record["confusion"]["counts"] == evaluation.details.confusion.tolist()
+
+
 def test_the_threshold_is_where_f1_is_best_and_the_figures_are_those_of_the_boxes_above_it(evaluation):
     # Told boxes 1, 2, 3, 4 with 1, 1, 1, 2 right and 3 objects: F1 is 2/4, 2/5, 2/6, 4/7.
     details = evaluation.details

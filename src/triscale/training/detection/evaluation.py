@@ -17,6 +17,8 @@ from triscale.training.detection.errors import Errors, errors_by_kind, kinds_of
 from triscale.training.detection.matches import Matches, match_boxes
 from triscale.training.figures import class_figures
 
+BACKGROUND = "(background)"  # the last row and column of the confusion
+
 
 @dataclass(frozen=True, slots=True)
 class BoxClass:
@@ -66,9 +68,10 @@ class DetectionDetails:
         flat |= {name: getattr(self, name) for name in ("precision", "recall", "f1")}
         return flat | {"errors": {each.kind: {"count": each.count, "cost": each.cost} for each in self.errors}}
 
-    def class_records(self) -> list[dict[str, Any]]:
-        """Figures of the classes as plain values, in output order."""
-        return [asdict(each) for each in self.classes]
+    def record(self) -> dict[str, Any]:
+        """What is too much for `metrics`, as plain values: every class, and what was taken for what."""
+        confusion = {"classes": [*(each.name for each in self.classes), BACKGROUND], "counts": self.confusion.tolist()}
+        return {"classes": [asdict(each) for each in self.classes], "confusion": confusion}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
