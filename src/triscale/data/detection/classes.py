@@ -23,23 +23,25 @@ class NamedClass(NamedTuple):
     used: bool = True
 
 
-def learnt_names(named: Sequence[NamedClass]) -> tuple[list[str], list[BoxFinding]]:
+def learnt_names(named: Sequence[NamedClass]) -> tuple[dict[str, tuple[Path, str]], list[BoxFinding]]:
     """The names that can be learnt, in order: those of files for training where there are any, else all of them.
 
-    Returns: the names, and a finding for each other one that val or test has boxes of.
+    Returns: the names, each with the file that names it first and where; and a finding for each other one that val or
+        test has boxes of.
     Raises: DataError for a name that no terminal or page can show.
     """
     for each in named:
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in each.name):
             raise DataError(f"{each.path}: class name {each.name!r} has control characters; give it another name.")
-    trained = [each.name for each in named if each.split in (None, "train")]
-    names = list(dict.fromkeys(trained or [each.name for each in named]))
-    findings, known, told = [], set(names), set()
+    names: dict[str, tuple[Path, str]] = {}
+    for each in [each for each in named if each.split in (None, "train")] or named:
+        names.setdefault(each.name, (each.path, each.record))
+    findings, told = [], set()
     for each in named:
-        if each.name not in known and each.used and each.name not in told:
+        if each.name not in names and each.used and each.name not in told:
             told.add(each.name)
             alike = [name for name in names if _plain(name) == _plain(each.name)]
-            hint = f"train calls it {alike[0]!r}" if alike else f"train has {', '.join(names[:8])}"
+            hint = f"train calls it {alike[0]!r}" if alike else f"train has {', '.join(list(names)[:8])}"
             message = f"class {each.name!r} of {each.split} is none of train's; {hint}"
             findings.append(BoxFinding("class-names", each.path, each.record, message))
     return names, findings

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import json
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ def _placeholders(files: Sequence[_File]) -> set[str]:
 
 
 def _gather(
-    file: _File, classes: Sequence[str], places: Places, root: Path, folders: Sequence[Path], gathered: Gathered
+    file: _File, classes: Iterable[str], places: Places, root: Path, folders: Sequence[Path], gathered: Gathered
 ) -> None:
     images = _images(file, gathered)
     boxes = _boxes(file, images, {name: number for number, name in enumerate(classes)}, gathered)
@@ -187,6 +187,8 @@ def _gather(
 def _images(file: _File, gathered: Gathered) -> dict[Any, _Image]:
     """Images by id."""
     images: dict[Any, _Image] = {}
+    if not file.document.images:
+        gathered.doubts.append(BoxFinding("empty-set", file.path, file.name, "no images in it"))
     for position, each in enumerate(file.document.images or ()):
         where = f"{file.name}: image {_key(each.id, position)}"
         if not _is_id(each.id) or not isinstance(each.file_name, str) or not each.file_name.strip():

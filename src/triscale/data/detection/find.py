@@ -80,4 +80,4 @@ def _folder(root: Path) -> BoxListing:
     if not others:
         return listing
     note = f"Boxes are read from {listing.layout}'s files; {' and '.join(others)} in the same folder are not looked at."
-    return listing.joined((), [note])
+    return listing.joined(notes=[note])

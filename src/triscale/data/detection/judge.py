@@ -22,7 +22,8 @@ class Judged:
 
     size: (H, W) as a person sees it; (0, 0) where that is unknown. boxes: inside of the image.
     findings: what cannot be used. usable: whether the image itself can. clipped: boxes that left it by less than
-    `SLACK` and were cut. turned: whether the records were of the stored, not of the shown image.
+    `SLACK` and were cut. rejected: where the boxes of `findings` would be, in their order, if the image is usable.
+    turned: whether the records were of the stored, not of the shown image.
     """
 
     said: SaidImage
@@ -32,6 +33,7 @@ class Judged:
     usable: bool
     clipped: int = 0
     turned: bool = False
+    rejected: tuple[Corners, ...] = ()
 
 
 def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
@@ -43,7 +45,7 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
     turned = turn >= 5 and image.size is not None and image.size == shown[::-1] and image.size != shown
     if image.size is not None and image.size != shown and not turned:
         return Judged(image, shown, (), (_wrong_size(image, shown),), usable=False)
-    boxes, findings, clipped = [], [], 0
+    boxes, findings, rejected, clipped = [], [], [], 0
     for each in image.boxes:
         place = corners(each.values, form, shown[::-1] if turned else shown)
         if turned:
@@ -51,11 +53,12 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
         fault = fault_of(place, each, form, shown)
         if fault is not None:
             findings.append(BoxFinding(fault[0], image.path, image.record_of(each), fault[1]))
+            rejected.append(place)
             continue
         inside = _clip(place, shown)
         clipped += inside != place
         boxes.append(BoxLabel(*inside, each.label, each.crowd))
-    return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned)
+    return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected))
 
 
 def unusable(image: SaidImage, error: ImageError) -> Judged:

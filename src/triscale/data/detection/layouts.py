@@ -104,7 +104,18 @@ def list_voc(root: Path, with_records: Sequence[Folder], folders: Sequence[Folde
         for path, split in lost
     ]
     notes = [f"{unlisted} XML files are in none of the lists in ImageSets/Main, and left out."] if unlisted else []
-    return listing.joined(findings, notes)
+    return listing.joined(findings, _empty_lists(folders, lists, root), notes)
+
+
+def _empty_lists(folders: Sequence[Folder], lists: dict[Path, dict[str, str | None]], root: Path) -> list[BoxFinding]:
+    """A list for a split that lists nothing."""
+    main = [each for each in folders if each.path.name == "Main" and each.path.parent.parent in lists]
+    files = [each for folder in main for each in folder.records.get(".txt", []) if each.stem in _LISTS]
+    return [
+        BoxFinding("empty-set", each, relative_name(each, root), "it lists no image")
+        for each in files
+        if not each.read_bytes().strip()
+    ]
 
 
 def _split_lists(folders: Sequence[Folder]) -> dict[Path, dict[str, str | None]]:

@@ -56,6 +56,7 @@ def _directly(said: str, folders: Sequence[Path]) -> tuple[Path, str]:
         for start in range(len(parts)):
             for folder in folders:
                 found = folder.joinpath(*parts[start:])
+                found = Path(os.path.normpath(found)) if ".." in parts else found
                 if found.is_file():
                     return found, ""
     except OSError as error:  # a name that is too long, say

@@ -108,6 +108,7 @@ class BoxListing:
     """Everything that a set says.
 
     layout: "COCO", "VOC" or "YOLO". form: what the four numbers of its boxes are. classes: names by number.
+    named_in: for each class the file that names it, and where.
     images: sorted by name. findings: what was wrong in the records themselves; what they say is not among the images.
     doubts: what can be read, and may be wrong all the same. notes: what a person should know, one sentence each.
     """
@@ -116,14 +117,22 @@ class BoxListing:
     layout: str
     form: Form
     classes: tuple[str, ...]
+    named_in: tuple[tuple[Path, str], ...]
     images: tuple[SaidImage, ...]
     findings: tuple[BoxFinding, ...] = ()
     doubts: tuple[BoxFinding, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def joined(self, findings: Sequence[BoxFinding], notes: Sequence[str]) -> BoxListing:
+    def joined(
+        self, findings: Sequence[BoxFinding] = (), doubts: Sequence[BoxFinding] = (), notes: Sequence[str] = ()
+    ) -> BoxListing:
         """The same with more to say."""
-        return replace(self, findings=(*self.findings, *findings), notes=(*self.notes, *notes))
+        return replace(
+            self,
+            findings=(*self.findings, *findings),
+            doubts=(*self.doubts, *doubts),
+            notes=(*self.notes, *notes),
+        )
 
 
 @dataclass(slots=True)
@@ -135,8 +144,8 @@ class Gathered:
     doubts: list[BoxFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def listing(self, root: Path, layout: str, form: Form, classes: Sequence[str]) -> BoxListing:
-        """All of it, each image once.
+    def listing(self, root: Path, layout: str, form: Form, classes: dict[str, tuple[Path, str]]) -> BoxListing:
+        """All of it, each image once. classes: in order, each with the file that names it, and where.
 
         A file that is listed twice would have two sets of boxes, or be in two splits: the second record is named and
         left out.
@@ -152,6 +161,7 @@ class Gathered:
             layout=layout,
             form=form,
             classes=tuple(classes),
+            named_in=tuple(classes.values()),
             images=tuple(images),
             findings=tuple(self.findings),
             doubts=tuple(self.doubts),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from triscale.data.detection.classes import NamedClass, doubtful_names
+from triscale.data.detection.classes import NamedClass, doubtful_names, learnt_names
 from triscale.data.detection.places import read_text, relative_name
 from triscale.data.detection.said import BoxFinding, BoxListing, Corners, Gathered, SaidBox, SaidImage
 from triscale.errors import DataError
@@ -25,7 +25,8 @@ class YoloSource:
     """What a YOLO set consists of.
 
     names: of the classes, empty where nothing says them; named_in: the file that does. images: each with its split.
-    lost: images that a list names and that are not there: (path, the list, line, why).
+    lost: images that a list names and that are not there: (path, the list, line, why). empty: splits without images,
+    and their folders.
     """
 
     root: Path
@@ -33,6 +34,7 @@ class YoloSource:
     named_in: Path | None
     images: Sequence[tuple[Path, str | None]]
     lost: Sequence[tuple[Path, Path, int, str]] = ()
+    empty: Sequence[tuple[str, Path]] = ()
 
 
 def read_yolo(source: YoloSource) -> BoxListing:
@@ -66,14 +68,13 @@ def read_yolo(source: YoloSource) -> BoxListing:
     for path, table, line, why in source.lost:
         where = f"{relative_name(table, root)}: line {line}"
         gathered.findings.append(BoxFinding("missing", path, where, f"{relative_name(path, root)}: {why}"))
-    if source.named_in is not None:
-        where = relative_name(source.named_in, root)
-        named = [
-            NamedClass(name, number, None, source.named_in, f"{where}: class {number}")
-            for number, name in enumerate(names)
-        ]
-        gathered.doubts += doubtful_names(named)
-    return _merged(gathered, names).listing(root, "YOLO", "cxcywh", tuple(dict.fromkeys(names)))
+    for split, folder in source.empty:
+        gathered.doubts.append(BoxFinding("empty-set", folder, relative_name(folder, root), f"no images for {split}"))
+    named_in = source.named_in or root
+    where = relative_name(named_in, root)
+    named = [NamedClass(name, number, None, named_in, f"{where}: class {number}") for number, name in enumerate(names)]
+    gathered.doubts += doubtful_names(named)
+    return _merged(gathered, names).listing(root, "YOLO", "cxcywh", learnt_names(named)[0])
 
 
 def label_file(image: Path) -> Path:

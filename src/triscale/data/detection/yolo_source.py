@@ -104,19 +104,21 @@ def yolo_data_file(path: Path) -> YoloSource:
     root = _base(path, said)
     images: list[tuple[Path, str | None]] = []
     lost: list[tuple[Path, Path, int, str]] = []
-    absent = []
+    absent, empty = [], []
     for split, place in said.splits:
         found = _place(place, root, path.parent)
         if found is None:
             absent.append((split, place))
         elif found.is_dir():
-            images += [(each, split) for each in _images_below(found)]
+            inside = _images_below(found)
+            images += [(each, split) for each in inside]
+            empty += [] if inside else [(split, found)]
         else:
             present, missing = _listed(found, root)
             images += [(each, split) for each in present]
             lost += [(each, found, line, why) for each, line, why in missing]
     _require_found(path, said, absent, root)
-    return YoloSource(root, said.names, path, images, lost)
+    return YoloSource(root, said.names, path, images, lost, empty)
 
 
 def _base(path: Path, said: DataYaml) -> Path:
