@@ -22,7 +22,7 @@ MEANINGS = {
     "both": f"on an object of another class, and the two overlap by less than {OVERLAP}",
     "duplicate": "on an object that a surer box has found",
     "background": f"where there is no object (overlap below {NEAR})",
-    MISSED: "objects without a box that a better class or place would have made right",
+    MISSED: "objects that no box found, nor would if its class or place were better",
 }
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
