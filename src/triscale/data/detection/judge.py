@@ -57,13 +57,13 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
             continue
         inside = _clip(place, shown)
         clipped += inside != place
-        boxes.append(BoxLabel(*inside, each.label, each.crowd))
+        boxes.append(BoxLabel(*inside, each.label, each.crowd, each.area))
     return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected))
 
 
 def unusable(image: SaidImage, error: ImageError) -> Judged:
     """An image that cannot be opened."""
-    finding = BoxFinding(error.fault, error.path, image.record, error.why.rstrip("."))
+    finding = BoxFinding(error.fault, error.path, image.record, f"{image.name}: {error.why.rstrip('.')}")
     return Judged(image, (0, 0), (), (finding,), usable=False)
 
 
