@@ -83,7 +83,9 @@ def test_the_graph_tells_what_eager_suppression_tells(engine, rule, classes, ops
 @pytest.mark.parametrize("engine", [by_onnxruntime, by_openvino])
 def test_an_image_in_which_nothing_is_found_is_all_padding(engine):
     graph = with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression())
-    boxes, scores, labels, count = engine(graph, torch.full((1, len(ANCHORS), 3), -20.0), torch.zeros(1, len(ANCHORS), 4))
+    boxes, scores, labels, count = engine(
+        graph, torch.full((1, len(ANCHORS), 3), -20.0), torch.zeros(1, len(ANCHORS), 4)
+    )
     assert np.abs(boxes).sum() == scores.sum() == 0
     assert (labels == -1).all()
     assert count.tolist() == [0]

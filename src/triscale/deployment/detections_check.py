@@ -100,7 +100,7 @@ def _same(first: Detections, second: Detections) -> np.ndarray:
 
 
 def _may_be_told(number: int, found: Detections, pool: Detections, rule: Suppression) -> bool:
-    """Whether a detection that eager suppression has not is a candidate, which nothing better that is told suppresses."""
+    """Whether a detection that eager suppression has not is a candidate that nothing better, of what is told, drops."""
     one = _rows(found, np.array([number]))
     if not _same(one, pool).any():
         return False

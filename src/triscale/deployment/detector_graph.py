@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def detector_graph(model: DetectorNet, size: Size, suppression: Suppression | None = None) -> onnx.ModelProto:
     """Write a detector, BatchNorm folded, for images of `size` (H, W) in pixels.
 
-    suppression: to be in the graph, hard; None leaves it out. The outputs are those of `with_suppression` or `with_boxes`.
+    suppression: to be in the graph, hard; None leaves it out.
+    Returns: a graph with the outputs of `with_suppression`, or those of `with_boxes`.
     Raises: MissingExtraError without onnx; SpecError for an operation that cannot be written, or soft suppression.
     """
     graph, anchors, classes = answers_graph(model, size), model.anchors(size), model.detector.classes

@@ -94,7 +94,7 @@ def _cell(writer: GraphWriter, name: str, cell: Cell, maps: Sequence[Map]) -> li
         known.append(_node(writer, f"{name}.{number}", node, known, maps[place].size))
     passed = []
     for each in cell.outputs:
-        conv = cell.passes[str(each)] if str(each) in cell.passes else None
+        conv = dict(cell.passes.items()).get(str(each))
         passed.append(_conv_norm(writer, f"{name}.pass.{each}", known[each], conv) if conv else known[each])
     return passed
 
@@ -102,7 +102,7 @@ def _cell(writer: GraphWriter, name: str, cell: Cell, maps: Sequence[Map]) -> li
 def _node(writer: GraphWriter, name: str, node: PyramidNode, known: Sequence[Map], size: Size) -> Map:
     reads = []
     for number, each in enumerate(node.inputs):
-        conv = node.projections[str(number)] if str(number) in node.projections else None
+        conv = dict(node.projections.items()).get(str(number))
         reads.append(_conv_norm(writer, f"{name}.project.{number}", known[each], conv) if conv else known[each])
     x = _attended(writer, name, node, reads, size) if node.attends else _sum(writer, name, node, reads, size)
     if node.convolve is None:
@@ -178,7 +178,9 @@ def _grown(writer: GraphWriter, name: str, x: Map, size: Size) -> str:
     """
     sources = [_neighbours(read, wanted) for read, wanted in zip(x.size, size, strict=True)]
     times = [-(-wanted // read) for read, wanted in zip(x.size, size, strict=True)]
-    if all(source == [pixel // each for pixel in range(len(source))] for source, each in zip(sources, times, strict=True)):
+    if all(
+        source == [pixel // each for pixel in range(len(source))] for source, each in zip(sources, times, strict=True)
+    ):
         scales = writer.constant(f"{name}.scales", torch.tensor([1.0, 1.0, *map(float, times)]))
         options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         made = writer.add("Resize", [x.name, "", scales], f"{name}.grown", **options)

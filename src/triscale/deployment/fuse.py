@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from triscale.deployment.fused import Fused, FusedActivation, FusedConv, FusedMaxPool, Gate, GlobalPool, Pads, Take
 from triscale.errors import SpecError

@@ -6,6 +6,7 @@ natively. What comes out has a fixed size: the best first, then padding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -218,7 +219,7 @@ class _Tail:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def add(self, kind: str, inputs: list[str], *outputs: str, **options: object) -> str:
+    def add(self, kind: str, inputs: Sequence[str], *outputs: str, **options: object) -> str:
         """Add a node. Returns: the name of its first output."""
         from onnx import helper
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from triscale.deployment.detections_check import PIXELS, SCORE, Difference, compare, expected
 from triscale.deployment.engine import Engine, load_engine
+from triscale.deployment.verify import finite
 from triscale.detection.boxes import clip, decode
 from triscale.detection.detector import DetectorNet
 from triscale.errors import SpecError, VerificationError
@@ -44,11 +45,12 @@ class DetectorVerification:
         close = self.max_score_error < SCORE and self.max_box_error < PIXELS
         return close and self.wrong == 0 and self.detections > 0
 
-    def said(self) -> str:
-        """One line on what was found, without the number of images."""
+    def said(self, kind: str = "images") -> str:
+        """One line on what was found on images of some kind."""
         return (
-            f"{self.detections:,} detections, {self.wrong} of them wrong; largest differences {self.max_score_error:.2e} "
-            f"in score (allowed {SCORE:g}), {self.max_box_error:.2g} px in boxes (allowed {PIXELS:g})"
+            f"{self.detections:,} detections on {self.images} {kind}, {self.wrong} of them wrong; largest differences "
+            f"{self.max_score_error:.2e} in score (allowed {SCORE:g}), {self.max_box_error:.2g} px in boxes "
+            f"(allowed {PIXELS:g})"
         )
 
     def figures(self) -> dict[str, object]:
@@ -58,8 +60,8 @@ class DetectorVerification:
             "detections": self.detections,
             "wrong": self.wrong,
             "same_images": self.same,
-            "max_score_error": self.max_score_error,
-            "max_box_error": self.max_box_error,
+            "max_score_error": finite(self.max_score_error),
+            "max_box_error": finite(self.max_box_error),
             "verified": self.ok,
         }
 
@@ -73,8 +75,8 @@ class DetectorVerification:
                 f"images with objects of its classes (--images), or a lower score."
             )
         raise VerificationError(
-            f"{self.path}: differs from the detector that it was exported from on {1 - self.same:.1%} of "
-            f"{self.images} images: {self.said()}; do not ship it, export again."
+            f"{self.path}: differs from the detector that it was exported from, on {1 - self.same:.1%} of the images: "
+            f"{self.said()}; do not ship it, export again."
         )
 
 
