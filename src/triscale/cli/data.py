@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 
+from triscale.cli.data_anchors import anchors
 from triscale.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 data_app = cyclopts.App(
     name="data", help="Look at a data set before a second is spent on it; pack a large one.", help_format="plaintext"
 )
+data_app.command(anchors)
 
 
 @data_app.command

@@ -12,6 +12,7 @@ import numpy as np
 from triscale.data.transforms import Box
 from triscale.errors import SpecError
 from triscale.spec.network import Size
+from triscale.spec.placement import fitted
 
 CROWD = -2.0  # class of a region in which nothing is taught
 MOST_BOXES = 100  # of one image; more are cut off, as in the released training
@@ -92,12 +93,6 @@ class Placed(NamedTuple):
             min(float(image[1]), (right - self.left) * across),
             min(float(image[0]), (bottom - self.top) * down),
         )
-
-
-def fitted(image: Size, into: Size, scale: float = 1.0) -> Size:
-    """(H, W) of an image that keeps its aspect and just fits into (H, W), times `scale`; at least one pixel."""
-    share = min(into[0] / image[0], into[1] / image[1]) * scale
-    return max(1, int(image[0] * share)), max(1, int(image[1] * share))
 
 
 def draw_place(image: Size, into: Size, augmentation: BoxAugmentation, dice: random.Random) -> Placed:
