@@ -71,7 +71,10 @@ def torchvision() -> ModuleType:
 
 
 def effdet() -> ModuleType:
-    """The module `effdet`."""
+    """The module `effdet`, whose post-processing runs."""
+    extension = _import("torchvision.extension")
+    if not extension._has_ops():
+        extension._has_ops = _has_ops
     return _import("effdet")
 
 
