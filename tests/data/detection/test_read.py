@@ -349,7 +349,7 @@ class TestWholeSets:
             ({"data.yaml": "names: [a, b]\nnc: 3\ntrain: here\n"}, "data.yaml: nc is 3, but there are 2 names"),
             ({"data.yaml": "names: *anchor\ntrain: here\n"}, "data.yaml: '*anchor' is more of YAML than is read here"),
             ({"data.yaml": "names: [a, b\ntrain: here\n"}, "data.yaml: a bracket that opens before"),
-            ({"a.xml": "<annotation><filename>a.jpg</filename></annotation>"}, "missing: a.xml: no such file"),
+            ({"a.xml": "<annotation><filename>a.jpg</filename></annotation>"}, "missing: a.xml: a.jpg: no such file"),
         ],
     )
     def test_what_is_no_set_is_refused_in_one_line(self, files, expected, tmp_path):

@@ -51,11 +51,11 @@ def draw_marks(image: Image.Image, marks: Sequence[Mark], least: int = 640, most
     """A picture of an image with boxes and names.
 
     image: RGB. least, most: pixels of the picture's longer side; a smaller image is enlarged by a whole number, so that
-    its own pixels stay visible, and a larger one made smaller.
+    its own pixels stay visible, and a larger one made smaller; where both are one number, it is met.
     Returns: a new RGB image.
     """
     longer = max(image.size)
-    scale = most / longer if longer > most else float(max(1, min(-(-least // longer), most // longer)))
+    scale = most / longer if longer > most or least == most else float(max(1, min(-(-least // longer), most // longer)))
     width, height = (max(1, round(side * scale)) for side in image.size)
     how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     picture = image.convert("RGB") if scale == 1 else image.convert("RGB").resize((width, height), how)
@@ -180,9 +180,10 @@ def contact_sheet(cells: Sequence[tuple[Image.Image, Sequence[Mark], str, bool]]
     for number, (picture, (_, _, caption, wrong)) in enumerate(zip(pictures, cells, strict=True)):
         row, column = divmod(number, columns)
         left = gap + column * (side + gap)
-        page.paste(picture, (left + (side - picture.width) // 2, top))
+        left += (side - picture.width) // 2
         while caption and pen.textlength(caption, font=font) > side:
             caption = caption[:-2].rstrip("…") + "…"
+        page.paste(picture, (left, top))
         pen.text((left, top + heights[row] + 3), caption, font=font, fill=RED if wrong else _GREY)
         top += heights[row] + gap + 24 if column == columns - 1 else 0
     return page

@@ -63,7 +63,7 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
 
 def unusable(image: SaidImage, error: ImageError) -> Judged:
     """An image that cannot be opened."""
-    finding = BoxFinding(error.fault, error.path, image.record, error.why.rstrip("."))
+    finding = BoxFinding(error.fault, error.path, image.record, f"{image.name}: {error.why.rstrip('.')}")
     return Judged(image, (0, 0), (), (finding,), usable=False)
 
 

@@ -6,6 +6,7 @@ in pixels counted from 1, both ends inside the box. LabelImg and others count fr
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,12 +48,7 @@ def read_voc(
     """
     gathered = Gathered()
     read = [each for path, split in files if (each := _read(path, relative_name(path, root), split, gathered))]
-    first: dict[str, NamedClass] = {}
-    for each in sorted(read, key=lambda one: one.split not in (None, "train")):
-        for number, name, _, _ in each.objects:
-            if name not in first:
-                first[name] = NamedClass(name, name, each.split, each.path, f"{each.name}: object {number}")
-    named = [first[name] for name in sorted(first)]
+    named = _named(read)
     classes, unknown = learnt_names(named)
     gathered.findings += unknown
     gathered.doubts += doubtful_names(named)
@@ -66,6 +62,18 @@ def read_voc(
         name = relative_name(path, root)
         gathered.images.append(SaidImage(name, path, each.name, each.name, "object", boxes, each.size, each.split))
     return gathered.listing(root, "VOC", _form(read, gathered), classes)
+
+
+def _named(read: Sequence[_Record]) -> list[NamedClass]:
+    """Every class where it stands first, in training files if it is there."""
+    first: dict[str, NamedClass] = {}
+    used: collections.Counter[str] = collections.Counter()
+    for each in sorted(read, key=lambda one: one.split not in (None, "train")):
+        for number, name, _, _ in each.objects:
+            used[name] += 1
+            if name not in first:
+                first[name] = NamedClass(name, name, each.split, each.path, f"{each.name}: object {number}")
+    return [first[name]._replace(used=used[name]) for name in sorted(first)]
 
 
 def _form(read: Sequence[_Record], gathered: Gathered) -> Form:
