@@ -58,9 +58,12 @@ def place(preprocessing: Preprocessing, image: Size, size: Size | None = None) -
             return Placement((0.0, 0.0, width, height), size)
 
 
-def fitted(image: Size, size: Size) -> Size:
-    """(H, W) of an image made as large as `size` holds, its aspect kept but for rounding down to whole pixels."""
-    scale = min(size[0] / image[0], size[1] / image[1])
+def fitted(image: Size, size: Size, times: float = 1.0) -> Size:
+    """(H, W) of an image made as large as `size` holds, its aspect kept but for rounding down to whole pixels.
+
+    times: larger or smaller than that.
+    """
+    scale = min(size[0] / image[0], size[1] / image[1]) * times
     return max(1, int(image[0] * scale)), max(1, int(image[1] * scale))
 
 
