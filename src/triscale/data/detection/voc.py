@@ -93,9 +93,9 @@ def _paths(
     found: dict[int, Path] = {}
     for number, each in enumerate(read):
         same = images.get(each.path.stem, [])
-        beside = [path for path in same if path.parent == each.path.parent] or same
-        if len(beside) == 1:
-            found[number] = beside[0]
+        if same:  # of several, the one whose folders are called most alike: VOC2007/JPEGImages, images/train
+            own = set(each.path.parent.parts)
+            found[number] = max(same, key=lambda path: len(own & set(path.parent.parts)))
     left = [number for number in range(len(read)) if number not in found]
     near = [*folders, *dict.fromkeys(read[number].path.parent for number in left)]
     places = Places(root).find([read[number].said or f"{read[number].path.stem}.jpg" for number in left], near)
@@ -106,7 +106,7 @@ def _paths(
 def _read(path: Path, name: str, split: str | None, gathered: Gathered) -> _Record | None:
     try:
         tree = parse_xml(read_limited(path, MOST_BYTES, "XML files"))
-    except (ParseError, DataError, ValueError) as error:
+    except (ParseError, DataError, ValueError, LookupError) as error:
         why = str(error).removeprefix(f"{path}: ")
         gathered.findings.append(BoxFinding("bad-record", path, name, f"not readable as XML ({why})"))
         return None
@@ -170,7 +170,7 @@ class _NoDeclarations(TreeBuilder):
 def parse_xml(data: bytes) -> Element:
     """The tree of a small XML document from anywhere: no document type, hence no entities, nothing from outside.
 
-    Raises: ParseError or ValueError for what is no such document.
+    Raises: ParseError, or LookupError or ValueError (encodings), for what is no such document.
     """
     parser = XMLParser(target=_NoDeclarations())
     parser.feed(data)
