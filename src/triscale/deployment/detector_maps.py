@@ -52,7 +52,7 @@ def write_head(writer: GraphWriter, name: str, net: HeadNet, maps: Sequence[Map]
         else:
             x = _depthwise(writer, f"{name}.depthwise", level, net.depthwise, x)
         rows.append(_by_pixel(writer, f"{name}.row.{level}", x, net.final if net.depthwise is None else net.depthwise))
-    row = writer.add("Concat", rows, f"{name}.rows", axis=1) if len(rows) > 1 else rows[0]
+    row = writer.add("Concat", rows, f"{name}.rows", {"axis": 1}) if len(rows) > 1 else rows[0]
     locations = sum(math.prod(each.size) for each in maps)
     if net.depthwise is not None:
         # One product over the pixels of all levels and images, whose answers lie in order.
@@ -62,7 +62,7 @@ def write_head(writer: GraphWriter, name: str, net: HeadNet, maps: Sequence[Map]
         parts = [row, weight]
         if net.final.bias is not None:
             parts.append(writer.constant(f"{name}.final.bias", net.final.bias))
-        row = writer.add("Gemm", parts, f"{name}.answers", transB=1)
+        row = writer.add("Gemm", parts, f"{name}.answers", {"transB": 1})
     anchors = locations * net.final.out_channels // answers
     return writer.add("Reshape", [row, writer.integers(f"{name}.shape", [-1, anchors, answers])], name)
 
@@ -82,7 +82,7 @@ def _depthwise(writer: GraphWriter, name: str, level: int, conv: Convolution, x:
 
 def _by_pixel(writer: GraphWriter, name: str, x: Map, conv: Convolution) -> str:
     """(B, C, H, W) -> (B, H x W, C)."""
-    turned = writer.add("Transpose", [x.name], f"{name}.turned", perm=[0, 2, 3, 1])
+    turned = writer.add("Transpose", [x.name], f"{name}.turned", {"perm": [0, 2, 3, 1]})
     shape = writer.integers(f"{name}.shape", [-1, math.prod(x.size), conv.out_channels])
     return writer.add("Reshape", [turned, shape], name)
 
@@ -166,7 +166,7 @@ def _resampled(writer: GraphWriter, name: str, x: Map, size: Size, padding: Padd
     else:
         before, after = zip(*map(same_padding, x.size, kernels, strides), strict=True)
         pads = [*before, *after]
-    return Map(writer.add("MaxPool", [x.name], name, kernel_shape=kernels, strides=strides, pads=pads), size)
+    return Map(writer.add("MaxPool", [x.name], name, {"kernel_shape": kernels, "strides": strides, "pads": pads}), size)
 
 
 def _grown(writer: GraphWriter, name: str, x: Map, size: Size) -> str:
@@ -183,14 +183,16 @@ def _grown(writer: GraphWriter, name: str, x: Map, size: Size) -> str:
     ):
         scales = writer.constant(f"{name}.scales", torch.tensor([1.0, 1.0, *map(float, times)]))
         options = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        made = writer.add("Resize", [x.name, "", scales], f"{name}.grown", **options)
+        made = writer.add("Resize", [x.name, "", scales], f"{name}.grown", options)
         if (x.size[0] * times[0], x.size[1] * times[1]) == size:
             return made
         ends = {"start": [0, 0], "end": [*size], "axes": [2, 3]}
         return writer.add("Slice", [made, *[writer.integers(f"{name}.{each}", ends[each]) for each in ends]], name)
     made = x.name
     for axis, source in enumerate(sources, start=2):
-        made = writer.add("Gather", [made, writer.integers(f"{name}.{axis}.from", source)], f"{name}.{axis}", axis=axis)
+        made = writer.add(
+            "Gather", [made, writer.integers(f"{name}.{axis}.from", source)], f"{name}.{axis}", {"axis": axis}
+        )
     return made
 
 

@@ -7,7 +7,7 @@ exporter takes ten. That is what makes a search by measured latency affordable. 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +78,7 @@ class GraphWriter:
         """One operation of a fused graph."""
         if node.op == "call_function":
             kind, options = FUNCTIONS[node.target]
-            return self.add(kind, inputs, node.name, **options)
+            return self.add(kind, inputs, node.name, options)
         module = body.get_submodule(str(node.target)) if node.op == "call_module" else None
         match module:
             case FusedConv():
@@ -93,10 +93,10 @@ class GraphWriter:
                 weights = [self.constant(f"{node.name}.weight", module.weight)]
                 if module.bias is not None:
                     weights.append(self.constant(f"{node.name}.bias", module.bias))
-                return self.add("Gemm", inputs + weights, node.name, transB=1)
+                return self.add("Gemm", inputs + weights, node.name, {"transB": 1})
             case FusedMaxPool():
                 pads = [*module.before, 1, 1]
-                return self.add("MaxPool", inputs, node.name, kernel_shape=[3, 3], strides=[2, 2], pads=pads)
+                return self.add("MaxPool", inputs, node.name, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads})
             case Take():
                 limits = {"start": module.start, "end": 2**31 - 1, "axis": 1, "step": 2}
                 names = [self.integers(f"{node.name}.{name}", [value]) for name, value in limits.items()]
@@ -112,15 +112,13 @@ class GraphWriter:
         parts = [*inputs, self.constant(f"{held}.weight", kernel)]
         if conv.bias is not None:
             parts.append(self.constant(f"{held}.bias", conv.bias))
-        made = self.add(
-            "Conv",
-            parts,
-            f"{name}.conv",
-            kernel_shape=list(kernel.shape[2:]),
-            strides=list(conv.stride),
-            pads=list(conv.pads),
-            group=conv.groups,
-        )
+        options = {
+            "kernel_shape": list(kernel.shape[2:]),
+            "strides": list(conv.stride),
+            "pads": list(conv.pads),
+            "group": conv.groups,
+        }
+        made = self.add("Conv", parts, f"{name}.conv", options)
         return self.activation(name, [made], conv.activation)
 
     def activation(self, name: str, inputs: list[str], activation: FusedActivation) -> str:
@@ -139,7 +137,7 @@ class GraphWriter:
             case "sigmoid":
                 return self.add("Sigmoid", inputs, name)
             case "hardsigmoid":
-                return self.add("HardSigmoid", inputs, name, alpha=1 / 6, beta=0.5)
+                return self.add("HardSigmoid", inputs, name, {"alpha": 1 / 6, "beta": 0.5})
         scaled = x
         if activation.slope not in (None, 1.0):
             scaled = self.add(
@@ -162,15 +160,11 @@ class GraphWriter:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
-    def add(self, kind: str, inputs: Sequence[str], output: str, **options: object) -> str:
-        """One node of a kind, which writes `output`."""
-        self.add_several(kind, inputs, [output], **options)
-        return output
-
-    def add_several(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **options: object) -> None:
-        """One node of a kind with several outputs."""
+    def add(self, kind: str, inputs: Sequence[str], output: str, options: Mapping[str, object] | None = None) -> str:
+        """One node of a kind, which writes `output`. options: its attributes."""
         from onnx import helper
 
-        node = helper.make_node(kind, inputs, outputs, outputs[0])
-        node.attribute.extend(helper.make_attribute(name, value) for name, value in options.items())
+        node = helper.make_node(kind, inputs, [output], output)
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in (options or {}).items())
         self.nodes.append(node)
+        return output
