@@ -27,7 +27,7 @@ from triscale.data.parallel import cores
 from triscale.data.several import multi_hot
 from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
-from triscale.data.transforms import needed_size, normalise, to_values, with_channels
+from triscale.data.transforms import needed_size, normalise, resize, to_values, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -42,6 +42,7 @@ class Batch(NamedTuple):
     """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64.
 
     With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0.
+    With `as_bytes`, images are uint8, cut out and resized but not changed in any other way: see `DeviceAugment`.
     """
 
     images: torch.Tensor
@@ -78,6 +79,7 @@ class Batches:
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
         target_width: int = 0,
+        as_bytes: bool = False,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
@@ -94,9 +96,11 @@ class Batches:
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
         target_width: of the set (`Dataset.target_width`): the classes, where an image may have several.
+        as_bytes: leave everything after the crop to `DeviceAugment`; for training only.
         part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
             gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
-        Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
+        Raises: DataError where there are no samples, the batch size is below 1, there is no such part, or bytes are
+            wanted of images that are not augmented.
         """
         if not 0 <= part[0] < part[1]:
             raise DataError(f"part {part[0]} of {part[1]} does not exist; expected a rank from 0 to size - 1.")
@@ -105,12 +109,15 @@ class Batches:
                 f"batches of {batch_size} from {len(samples)} images cannot be made; both must be at least 1."
             )
         training = augmentation is not None
+        if as_bytes and not training:
+            raise DataError("as_bytes is for training images, and these have no augmentation; leave it out.")
         self.samples, self.preprocessing, self.augmentation = samples, preprocessing, augmentation
         self.batch_size, self.seed, self.workers = batch_size, seed, workers or min(cores(), _MOST_WORKERS)
         self.shuffle = training if shuffle is None else shuffle
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
         self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
+        self.as_bytes = as_bytes
         self.skipped: set[int] = set()
         self.waited = 0.0
         self._labels = (
@@ -167,7 +174,8 @@ class Batches:
             pool.shutdown(cancel_futures=True)
 
     def _begin(self, pool: ThreadPoolExecutor, chosen: np.ndarray, epoch: int) -> _Coming:
-        values = np.empty((len(chosen), *self.size, self.preprocessing.channels), np.float32)
+        kind = np.uint8 if self.as_bytes else np.float32
+        values = np.empty((len(chosen), *self.size, self.preprocessing.channels), kind)
         pieces = range(0, len(chosen), _PIECE)
         jobs = [pool.submit(self._fill, values, chosen, epoch, slice(at, at + _PIECE)) for at in pieces]
         return _Coming(values, chosen, jobs)
@@ -200,6 +208,9 @@ class Batches:
         dice = dice_for(self.seed, epoch, index)
         crop = draw_crop(self.augmentation, dice)
         image = with_channels(self._open(index, crop.needed_size(self.size)), self.preprocessing.channels)
+        if self.as_bytes:
+            cut = resize(image, self.size, self.preprocessing, crop.box(image, self.size))
+            return np.asarray(cut).reshape(*self.size, -1)
         return normalise(
             augment(image, self.augmentation, crop, dice, self.size, self.preprocessing), self.preprocessing
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
+from triscale.data.device_augment import DeviceAugment
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
@@ -59,6 +60,7 @@ class Training:
     class_weights: np.ndarray = field(init=False)
     stage: Stage | None = field(init=False, default=None)
     train_batches: Batches = field(init=False)
+    device_augment: DeviceAugment | None = field(init=False, default=None)
     val_batches: Batches = field(init=False)
     log: MetricsLog = field(init=False)
     checkpoints: Checkpoints = field(init=False)
@@ -158,6 +160,8 @@ class Training:
         if stage == self.stage:
             return
         begins, self.stage = self.stage is None, stage
+        on_device = recipe.augment_on == "device"
+        self.device_augment = DeviceAugment(stage.augmentation, preprocessing, recipe.seed) if on_device else None
         self.train_batches = Batches(
             self.dataset.train,
             preprocessing,
@@ -168,6 +172,7 @@ class Training:
             part=self.world.part,
             class_weights=self.class_weights if recipe.balance == "sampling" else None,
             size=stage.size,
+            as_bytes=on_device,
             target_width=self.dataset.target_width,
         )
         notes = self.model.regularise(stage.dropout, None)
@@ -180,8 +185,11 @@ class Training:
         images, labels, indices = next(iterator)
         waited = time.perf_counter() - began
         files = [str(self.dataset.train[i].path) for i in indices.tolist()]
+        images = place(images, self.model)
+        if self.device_augment is not None:
+            images = self.device_augment(images, state.epoch, indices)
         try:
-            result = self.step(state.step, place(images, self.model), labels, files)
+            result = self.step(state.step, images, labels, files)
         except NonFiniteError as error:
             self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
             raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
