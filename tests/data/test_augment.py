@@ -9,7 +9,7 @@ from PIL import Image
 from tests.images import make_image, make_photo
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
 from triscale.data.operations import OPERATIONS, Change, border_colour, changed
-from triscale.data.randaugment import AMOUNTS, draw_randaugment
+from triscale.data.randaugment import AMOUNTS, STILL, draw_randaugment, randaugment
 from triscale.errors import SpecError
 from triscale.spec.preprocessing import Preprocessing
 
@@ -118,6 +118,22 @@ def test_randaugment_goes_either_way_equally_often():
     ]
     assert set(degrees) == {-27.0, 27.0}  # 30 degrees at magnitude 10
     assert degrees.count(27.0) == pytest.approx(len(degrees) / 2, rel=0.15)
+
+
+def test_operations_that_move_nothing_leave_a_mark_where_it_is():
+    marked = Image.new("L", (40, 40), 50)
+    marked.paste(200, (3, 5, 13, 25))
+    assert " ".join(name for name, _ in STILL) == (
+        "identity autocontrast equalize solarize posterize colour contrast brightness sharpness"
+    )
+    moved = 0
+    for index in range(100):
+        for operations in (STILL, None):
+            seen = np.asarray(randaugment(marked, 1, 10, dice_for(0, 0, index), operations)).astype(int)
+            same = len({*seen[6:24, 4:12].ravel()}) == 1 and len({*seen[30:39, 1:39].ravel()}) == 1
+            assert same or operations is None
+            moved += not same
+    assert moved > 10
 
 
 def test_what_comes_in_from_outside_has_the_border_colour():

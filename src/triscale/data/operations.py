@@ -104,3 +104,4 @@ OPERATIONS: dict[str, Operation] = {
     "translate_x": _affine(translate_x),
     "translate_y": _affine(translate_y),
 }
+MOVING = frozenset({"rotate", "shear_x", "shear_y", "translate_x", "translate_y"})  # the others leave pixels in place

@@ -9,19 +9,40 @@ with the magnitude (there, posterize and solarize become weaker); see also `oper
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from triscale.data.operations import Change
+from PIL import Image
+
+from triscale.data.operations import MOVING, Change, changed
+
+# an operation, and its amount at a signed strength, 1.0 at magnitude 10
+Strengthened = tuple[str, Callable[[float], float]]
 
 
-def draw_randaugment(layers: int, magnitude: float, dice: random.Random) -> tuple[Change, ...]:
+def randaugment(
+    image: Image.Image,
+    layers: int,
+    magnitude: float,
+    dice: random.Random,
+    operations: Sequence[Strengthened] | None = None,
+) -> Image.Image:
+    """An RGB or grey image after what `draw_randaugment` draws."""
+    drawn = draw_randaugment(layers, magnitude, dice, operations)
+    return changed(image, drawn) if drawn else image
+
+
+def draw_randaugment(
+    layers: int, magnitude: float, dice: random.Random, operations: Sequence[Strengthened] | None = None
+) -> tuple[Change, ...]:
     """`layers` random operations in a row, each forwards or backwards by `magnitude` (10 is strong, 30 the most).
 
+    operations: to draw from, `AMOUNTS` by default.
     Returns: what changes the image; fewer than `layers` where the one that does nothing was drawn.
     """
+    choice = operations or AMOUNTS
     drawn = []
     for _ in range(layers):
-        name, amount = AMOUNTS[int(dice.random() * len(AMOUNTS))]
+        name, amount = choice[int(dice.random() * len(choice))]
         sign = 1 if dice.random() < 0.5 else -1
         if name != "identity":
             drawn.append(Change(name, amount(sign * magnitude / 10)))
@@ -53,8 +74,7 @@ def _share(strength: float) -> float:
     return 0.45 * strength
 
 
-# each operation, and its amount at a signed strength, 1.0 at magnitude 10
-AMOUNTS: tuple[tuple[str, Callable[[float], float]], ...] = (
+AMOUNTS: tuple[Strengthened, ...] = (
     ("identity", _none),
     ("autocontrast", _none),
     ("equalize", _none),
@@ -70,3 +90,5 @@ AMOUNTS: tuple[tuple[str, Callable[[float], float]], ...] = (
     ("translate_x", _share),
     ("translate_y", _share),
 )
+# Those that move no pixel, so that what is marked on an image stays where it is.
+STILL: tuple[Strengthened, ...] = tuple(each for each in AMOUNTS if each[0] not in MOVING)
