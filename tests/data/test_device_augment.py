@@ -7,6 +7,8 @@ import torch
 from tests.images import make_folder
 from triscale.data.augment import Augmentation
 from triscale.data.dataset import Sample, read_dataset
+from triscale.data.detection.augment import BoxAugmentation
+from triscale.data.detection.dataset import BoxSample
 from triscale.data.device_augment import DeviceAugment
 from triscale.data.loader import Batches
 from triscale.errors import DataError
@@ -124,9 +126,12 @@ def test_nothing_is_drawn_from_the_random_numbers_of_the_network():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_bytes_of_images_that_are_not_augmented_are_refused(samples):
-    with pytest.raises(DataError, match="as_bytes is for training images, and these have no augmentation"):
+def test_bytes_of_images_that_are_not_augmented_or_have_boxes_are_refused(samples):
+    with pytest.raises(DataError, match="as_bytes is for training images with labels, and these have no augmentation"):
         Batches(samples, PREPROCESSING, 8, as_bytes=True)
+    boxed = [BoxSample(samples[0].path, (32, 32))]
+    with pytest.raises(DataError, match="as_bytes is for training images with labels, and these have boxes"):
+        Batches(boxed, PREPROCESSING, 1, BoxAugmentation(), as_bytes=True)
 
 
 def test_broken_images_are_left_out_here_too(samples, tmp_path):

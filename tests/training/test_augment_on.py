@@ -10,10 +10,12 @@ from safetensors.torch import load_file
 from training.test_spreading import SETTLED, last_tensors, losses
 from training.tiny import tiny_images, train_tiny
 from triscale.data.augment import Augmentation
+from triscale.data.detection.dataset import BoxDataset, BoxLabel, BoxSample
 from triscale.errors import TrainingError
 from triscale.training.progress import SilentProgress
 from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
+from triscale.training.tasks import task_of
 
 VARIED = Augmentation(crop_area=(0.6, 1.0), randaugment_layers=2, randaugment_magnitude=9, erase=0.3, flip_vertical=0.2)
 GROWING = {
@@ -90,3 +92,11 @@ train_tiny({str(images)!r}, {str(tmp_path / str(size))!r}, **TOGETHER)
 def test_another_place_is_refused():
     with pytest.raises(TrainingError, match=r"Recipe.augment_on must be one of host, device, got 'gpu'"):
         Recipe(augment_on="gpu")
+
+
+def test_images_with_boxes_are_refused(images):
+    box = BoxLabel(1.0, 2.0, 20.0, 30.0, 0)
+    sample = BoxSample(images / "train" / "apple" / "000.png", (32, 32), (box,))
+    boxed = BoxDataset(images, ("apple",), (sample,), (sample,), (), "")
+    with pytest.raises(TrainingError, match=r"Recipe.augment_on is 'device', and .* has boxes"):
+        task_of(boxed, Recipe(augment_on="device"))
