@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
+
 from triscale.data.find import find_images
 from triscale.data.images import MAX_PIXELS, SUFFIXES, Fault, ImageError, image_header, is_image_name, open_image
 from triscale.data.listing import Entry, Listing
@@ -34,7 +36,7 @@ HUGE = MAX_PIXELS // 4
 IMBALANCE = 10
 
 # enough of a JPEG to tell images apart: full size where it is small, an eighth of the work where it is large
-_COMPARED_AT = (64, 64)
+COMPARED_AT = (64, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,18 @@ def _look(entry: Entry) -> _Seen:
         return _Seen(entry, trouble=entry.facts.trouble)
     try:
         kind, size = image_header(entry.path)
-        image = open_image(entry.path, _COMPARED_AT)
+        pixels = pixel_digest(open_image(entry.path, COMPARED_AT), size)
         content = hashlib.blake2b(entry.path.read_bytes(), digest_size=16).digest()
     except ImageError as error:
         return _Seen(entry, trouble=error)
     except OSError as error:
         return _Seen(entry, trouble=ImageError(entry.path, "unreadable", f"cannot be read ({error.strerror})."))
-    pixels = hashlib.blake2b(b"%d %d " % size + image.tobytes(), digest_size=16).digest()
     return _Seen(entry, content, pixels, kind, size)
+
+
+def pixel_digest(image: Image.Image, size: Size) -> bytes:
+    """What tells an image from all others: of the pixels of the whole one, opened for `COMPARED_AT`, and its size."""
+    return hashlib.blake2b(b"%d %d " % size + image.tobytes(), digest_size=16).digest()
 
 
 def _alike(sound: list[_Seen]) -> list[Finding]:

@@ -100,6 +100,16 @@ def image_header(path: str | ImagePlace) -> tuple[str, Size]:
         return ("JPEG" if image.format == "MPO" else str(image.format)), size
 
 
+def image_orientation(path: str | ImagePlace) -> int:
+    """EXIF's orientation, 1 to 8: from 5 on the image is shown on its side. Raises like `open_image`.
+
+    A TIFF's is 1, because `image_header` and everything else see it turned already.
+    """
+    with _opened(path) as image:
+        turn = _orientation(image)
+        return turn if turn in _UPRIGHT and image.format != "TIFF" else 1
+
+
 def is_image_name(path: ImagePlace | PurePosixPath) -> bool:
     """Whether the file's suffix is one of `SUFFIXES`."""
     return path.suffix.lower() in SUFFIXES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from triscale.detection.anchors import anchor_boxes
 from triscale.detection.heads import HeadLayer, HeadNet
@@ -20,9 +18,12 @@ from triscale.models.assembler import ConvNet, for_channels
 from triscale.models.layers import ConvNorm, Convolution
 from triscale.models.model import Model
 from triscale.spec.card import ModelCard
+from triscale.spec.cost import cost
 from triscale.spec.detector import Detector
+from triscale.spec.detector_files import detector_to_dict
+from triscale.spec.detector_parts import fed_channels, level_sizes
 from triscale.spec.families.efficientdet import letterboxed
-from triscale.spec.network import Numerics, Size, as_size, shrink
+from triscale.spec.network import Numerics, Size, as_size
 from triscale.spec.preprocessing import Preprocessing
 
 SIZES_KEPT = 8  # whose anchors stay in memory
@@ -96,11 +97,9 @@ class DetectorNet(Model):
         return self.detector.classes
 
     def costs(self, size: Size) -> tuple[int, int]:
-        """(parameters, multiply-accumulates) for one image of `size` pixels (H, W)."""
-        counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            DetectorNet(self.detector, device="meta").eval()(torch.empty(1, self.in_channels, *size, device="meta"))
-        return sum(p.numel() for p in self.parameters()), counter.get_total_flops() // 2
+        """(parameters, multiply-accumulates) for one image of `size` pixels (H, W), by arithmetic."""
+        counted = cost(self.detector, size)
+        return counted.params, counted.macs
 
     def classifier(self) -> str:
         """The last convolution of the class head."""
@@ -117,7 +116,7 @@ class DetectorNet(Model):
 
     def description(self) -> dict[str, Any]:
         """The detector, from which the layers can be made again."""
-        return {"detector": dataclasses.asdict(self.detector)}
+        return {"detector": detector_to_dict(self.detector)}
 
     def reset_parameters(self) -> None:
         """Initialise all weights anew, from PyTorch's random state."""
@@ -142,13 +141,9 @@ class DetectorNet(Model):
             while len(self._anchors) >= SIZES_KEPT:
                 del self._anchors[next(iter(self._anchors))]
             levels = self.detector.pyramid.level_numbers
-            made = anchor_boxes(self.detector.anchors, levels, size, self.map_sizes(size))
+            made = anchor_boxes(self.detector.anchors, levels, size, level_sizes(self.detector.pyramid, size))
             self._anchors[size, device] = made.to(device)
         return self._anchors[size, device]
-
-    def map_sizes(self, size: Size) -> list[Size]:
-        """(H, W) of every level's map for images of `size`, from the finest level."""
-        return [shrink(size, 2**level) for level in self.detector.pyramid.level_numbers]
 
     def fixed(self, size: int | Size | None) -> None:
         """Fold SAME padding of the backbone into static pads for images of `size` (H, W); None makes it dynamic."""
@@ -192,12 +187,6 @@ class DetectorNet(Model):
         return (
             (f"{self.name} has no dropout layer: the recipe's dropout of {dropout:g} has no place",) if dropout else ()
         )
-
-
-def fed_channels(detector: Detector) -> tuple[int, ...]:
-    """Channels of the backbone's maps that feed the pyramid, finest first."""
-    strides = detector.backbone.reductions()
-    return tuple(detector.backbone.stages[strides[2**level]].channels for level in detector.fed_levels)
 
 
 def default_preprocessing(detector: Detector) -> Preprocessing:

@@ -62,7 +62,10 @@ class HeadNet(nn.Module):
             return torch.cat(seen, 1)
         # A convolution of single pixels does not care where they stand: one product for all levels, whose answers then
         # lie in order without being copied there.
-        return functional.linear(torch.cat(seen, 1), self.final.weight.flatten(1), self.final.bias)
+        row = torch.cat(seen, 1)
+        if torch.is_grad_enabled():
+            return functional.linear(row, self.final.weight.flatten(1), self.final.bias)
+        return by_pixel(self.final(row.transpose(1, 2).unsqueeze(2)))
 
 
 class HeadLayer(nn.Module):
