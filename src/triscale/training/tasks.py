@@ -15,4 +15,9 @@ def task_of(dataset: AnyDataset, recipe: Recipe) -> Task[Any]:
     """What training does differently for this kind of data. Raises: DataError, see `label_task`."""
     if isinstance(dataset, Dataset):
         return label_task(dataset, recipe)
+    if recipe.augment_on != "host":
+        raise TrainingError(
+            f"Recipe.augment_on is {recipe.augment_on!r}, and {dataset.root} has boxes, which move with their images: "
+            'give "host".'
+        )
     return BoxTask(dataset, recipe)
