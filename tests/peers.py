@@ -72,9 +72,6 @@ def torchvision() -> ModuleType:
 
 def effdet() -> ModuleType:
     """The module `effdet`, whose post-processing runs."""
-    extension = _import("torchvision.extension")
-    if not extension._has_ops():
-        extension._has_ops = _has_ops
     return _import("effdet")
 
 

@@ -79,7 +79,7 @@ def pair():
     torch.manual_seed(1)
     ours = shaken(create_detector("efficientdet_d0"))
     with torch.no_grad():
-        # Every class is as likely somewhere as any other, and scores are far apart: rounding puts none in another order.
+        # Every class is as likely somewhere as any other, and scores are far apart: rounding changes no order.
         numbers = ours(photos(256, 384))[0].unflatten(1, (-1, 9)).flatten(0, 1)
         spread, mean = numbers.std(0).flatten(), numbers.mean(0).flatten()
         ours.class_head.final.weight.div_(spread[:, None, None, None])

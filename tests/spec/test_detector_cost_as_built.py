@@ -31,7 +31,7 @@ def ran(model, size):
     return sum(macs), sum(activations)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(made=detectors, size=st.tuples(SIDES, SIDES))
 def test_a_random_detector_costs_what_its_layers_do(made, size):
     model, own = DetectorNet(made, device="meta").eval(), cost(made, size)
