@@ -10,14 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from triscale.detection.create import create_detector
+    from triscale.detection.files import load
+    from triscale.detection.weights import export_state_dict, load_weights
     from triscale.errors import TriscaleError
     from triscale.models.create import create_model
     from triscale.models.files import save
     from triscale.models.grow import grow
     from triscale.models.hub.push import push
-    from triscale.models.weights import LoadReport, export_state_dict, load_weights
+    from triscale.models.weights import LoadReport
     from triscale.modules.count import ModuleCost, module_cost
-    from triscale.modules.files import load
     from triscale.modules.report import ScalingReport, scaling_report
     from triscale.modules.scale import scale_module
     from triscale.spec.block import Block, Squeeze
@@ -35,14 +37,16 @@ if TYPE_CHECKING:
 # Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
 # from its first moment, and most of it never needs torch.
 _HOMES = {
+    "triscale.detection.create": ("create_detector",),
+    "triscale.detection.files": ("load",),
+    "triscale.detection.weights": ("export_state_dict", "load_weights"),
     "triscale.errors": ("TriscaleError",),
     "triscale.models.create": ("create_model",),
     "triscale.models.files": ("save",),
     "triscale.models.grow": ("grow",),
     "triscale.models.hub.push": ("push",),
-    "triscale.models.weights": ("LoadReport", "export_state_dict", "load_weights"),
+    "triscale.models.weights": ("LoadReport",),
     "triscale.modules.count": ("ModuleCost", "module_cost"),
-    "triscale.modules.files": ("load",),
     "triscale.modules.report": ("ScalingReport", "scaling_report"),
     "triscale.modules.scale": ("scale_module",),
     "triscale.spec.block": ("Block", "Squeeze"),
@@ -77,6 +81,7 @@ __all__ = [
     "TriscaleError",
     "compound",
     "cost",
+    "create_detector",
     "create_model",
     "export_state_dict",
     "fast_compound",

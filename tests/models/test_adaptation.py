@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models.helpers import answer, photos, small_model, small_network
+from triscale.models.adapt import adapt_channels
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model, create_with_report
 from triscale.models.files import load, save
-from triscale.models.weights import adapt_channels, export_state_dict, load_weights
+from triscale.models.weights import export_state_dict, load_weights
 from triscale.spec.network import Head
 from triscale.spec.preprocessing import Preprocessing
 

@@ -5,9 +5,10 @@ import torch
 
 from tests.models.helpers import SAME, answer, photos, small_model, small_network
 from triscale.errors import WeightsError
+from triscale.models.adapt import adapt_channels
 from triscale.models.assembler import ConvNet
 from triscale.models.files import save
-from triscale.models.weights import adapt_channels, export_state_dict, load_weights
+from triscale.models.weights import export_state_dict, load_weights
 from triscale.spec.block import Block
 from triscale.spec.card import ModelCard
 from triscale.spec.network import Numerics, stage

@@ -60,7 +60,7 @@ def test_the_newest_two_are_kept_and_the_best_that_they_mean(tmp_path):
         lambda folder: (folder / "step-00000002.safetensors").unlink(),
         lambda folder: (folder / "step-00000002.json").write_bytes(b""),
         lambda folder: (folder / "step-00000002.json").write_text("{"),
-        lambda folder: (folder / "step-00000002.json").write_text('{"format_version": 1}'),
+        lambda folder: (folder / "step-00000002.json").write_text('{"format_version": 2}'),
         lambda folder: flip_a_bit(folder / "step-00000002.safetensors"),
         lambda folder: flip_a_bit(folder / "best-00000002.safetensors"),
     ],
@@ -107,8 +107,8 @@ def test_tensors_without_their_json_do_not_count(tmp_path):
 def test_a_newer_format_is_not_called_damaged(tmp_path):
     write(Checkpoints(tmp_path), 1)
     path = tmp_path / "step-00000001.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
-    with pytest.raises(FileError, match="is of format 2, this triscale reads 1"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 3}))
+    with pytest.raises(FileError, match="is of format 3, this triscale reads 2"):
         Checkpoints(tmp_path).newest()
 
 

@@ -12,6 +12,7 @@ from triscale.models.assembler import ConvNet
 from triscale.models.files import load, save
 from triscale.spec.card import ModelCard
 from triscale.spec.preprocessing import Preprocessing
+from triscale.training.answer import hits
 from triscale.training.distillation import Distillation, Distilled, feature_loss, soft_loss
 from triscale.training.mixing import Mixing
 from triscale.training.objective import Supervised, objective_of
@@ -78,11 +79,13 @@ def test_labels_have_what_the_teacher_leaves(tmp_path, mixed):
         batch, targets = Mixing(cutmix=1.0)(batch, labels, 3, seed=0, step=0)
         assert targets.shape == (6, 3)
     student.preprocessing = load(path).preprocessing
-    loss, logits = distilled(path, student, weight=0.25, temperature=2.0)(student, batch, targets)
+    loss, sums = distilled(path, student, weight=0.25, temperature=2.0)(student, batch, targets)
     with torch.no_grad():
+        logits = student(batch)
         taught = soft_loss(logits, load(path)(batch), 2.0)
         labelled = nn.functional.cross_entropy(logits, targets, label_smoothing=0.1)
     torch.testing.assert_close(loss, 0.75 * labelled + 0.25 * taught)
+    torch.testing.assert_close(sums["top1"], hits(logits, targets))
 
 
 def test_a_teacher_that_knows_more_classes_in_another_order_is_asked_for_these(tmp_path):

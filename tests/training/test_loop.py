@@ -224,10 +224,10 @@ def test_patience_ends_a_training_that_does_not_get_better(images, tmp_path):
 
 def test_best_average_and_stopping_never_see_the_test_split(images, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("triscale.training.epochs.evaluate_all", recording(seen, "triscale.training.epochs"))
+    monkeypatch.setattr("triscale.training.labels.evaluate_all", recording(seen, "triscale.training.labels"))
     dataset = read_dataset(images)
     train_tiny(images, tmp_path / "run", epochs=2)
-    assert seen == [len(dataset.val)] * 2
+    assert seen == [len(dataset.val)] * 3 + [len(dataset.test)] * bool(dataset.test)  # two epochs, then what ships
 
 
 def recording(seen, module):

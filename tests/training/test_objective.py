@@ -9,8 +9,9 @@ from training.tiny import tiny_images, tiny_model
 from triscale.data.dataset import read_dataset
 from triscale.models.files import save
 from triscale.spec.card import ModelCard
+from triscale.training.answer import hits
 from triscale.training.distillation import Distillation, Distilled
-from triscale.training.objective import Supervised, hits, objective_of
+from triscale.training.objective import Supervised, objective_of
 from triscale.training.recipe import Recipe
 
 LOGITS = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import triscale.training.epochs as epochs
+import triscale.training.labels as labelled
 from training.tiny import tiny_images, train_tiny
 from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
@@ -96,7 +97,7 @@ class Listening(SilentProgress):
 
 def test_a_training_grows_and_is_judged_at_the_full_size(tmp_path, monkeypatch):
     trained_at, judged_at, loaders, dropouts = [], [], [], []
-    step, evaluate = epochs.Stepper.__call__, epochs.evaluate_all
+    step, evaluate = epochs.Stepper.__call__, labelled.evaluate_all
 
     def stepping(self, number, images, labels, files):
         trained_at.append(tuple(images.shape[-2:]))
@@ -111,15 +112,15 @@ def test_a_training_grows_and_is_judged_at_the_full_size(tmp_path, monkeypatch):
 
         return evaluate(models, seen(), *arguments)
 
-    class Watched(epochs.Batches):
+    class Watched(labelled.Batches):
         def __init__(self, *arguments, **settings):
             super().__init__(*arguments, **settings)
             if self.augmentation is not None:
                 loaders.append(weakref.ref(self))
 
     monkeypatch.setattr(epochs.Stepper, "__call__", stepping)
-    monkeypatch.setattr(epochs, "evaluate_all", evaluating)
-    monkeypatch.setattr(epochs, "Batches", Watched)
+    monkeypatch.setattr(labelled, "evaluate_all", evaluating)
+    monkeypatch.setattr(labelled, "Batches", Watched)
     listening, folder = Listening(), tmp_path / "run"
     result = train_tiny(
         tiny_images(tmp_path / "images"), folder, progress=listening,

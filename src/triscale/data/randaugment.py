@@ -10,7 +10,7 @@ comes in from outside has the colour of the image's own border, so that a digit 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
@@ -21,11 +21,21 @@ Operation = Callable[[Image.Image, float, int | tuple[int, ...]], Image.Image]
 _SMOOTH = Image.Resampling.BILINEAR
 
 
-def randaugment(image: Image.Image, layers: int, magnitude: float, dice: random.Random) -> Image.Image:
-    """`layers` random operations in a row, each forwards or backwards by `magnitude` (10 is strong, 30 the most)."""
+def randaugment(
+    image: Image.Image,
+    layers: int,
+    magnitude: float,
+    dice: random.Random,
+    operations: Sequence[Operation] | None = None,
+) -> Image.Image:
+    """`layers` random operations in a row, each forwards or backwards by `magnitude` (10 is strong, 30 the most).
+
+    operations: to draw from, `OPERATIONS` by default.
+    """
+    choice = operations or OPERATIONS
     outside = border_colour(image)
     for _ in range(layers):
-        operation = OPERATIONS[int(dice.random() * len(OPERATIONS))]
+        operation = choice[int(dice.random() * len(choice))]
         sign = 1 if dice.random() < 0.5 else -1
         image = operation(image, sign * magnitude / 10, outside)
     return image
@@ -126,4 +136,16 @@ OPERATIONS: tuple[Operation, ...] = (
     shear_y,
     _translate_x,
     translate_y,
+)
+# Those that move no pixel, so that boxes stay where they are.
+STILL: tuple[Operation, ...] = (
+    _identity,
+    _autocontrast,
+    _equalize,
+    _solarize,
+    _posterize,
+    colour,
+    _contrast,
+    _brightness,
+    _sharpness,
 )

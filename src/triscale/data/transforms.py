@@ -18,9 +18,8 @@ from triscale.data.images import open_image
 from triscale.data.member import ImagePlace
 from triscale.errors import SpecError
 from triscale.spec.network import Size
+from triscale.spec.placement import Box, place
 from triscale.spec.preprocessing import Preprocessing
-
-Box = tuple[float, float, float, float]
 
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -65,9 +64,10 @@ def to_values(
         the network's.
     """
     image = with_channels(image, preprocessing.channels)
+    placement = place(preprocessing, (image.height, image.width), size)
     if preprocessing.fit == "letterbox":
-        return _letterboxed(image, preprocessing, size, change)
-    box = centre_box(image, size, preprocessing.crop) if preprocessing.fit == "crop" else None
+        return _letterboxed(image, preprocessing, size, placement.used, change)
+    box = placement.part if preprocessing.fit == "crop" else None
     return normalise(change(resize(image, size, preprocessing, box)), preprocessing)
 
 
@@ -79,15 +79,6 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
         )
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
-
-
-def centre_box(image: Image.Image, size: Size, crop: float) -> Box:
-    """(left, top, right, bottom) of the central `crop` share of the largest part that has the aspect of `size`."""
-    width, height = image.size
-    scale = min(height / size[0], width / size[1]) * crop
-    part_height, part_width = size[0] * scale, size[1] * scale
-    left, top = (width - part_width) / 2, (height - part_height) / 2
-    return left, top, left + part_width, top + part_height
 
 
 def resize(image: Image.Image, size: Size, preprocessing: Preprocessing, box: Box | None = None) -> Image.Image:
@@ -114,13 +105,16 @@ def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int) -> tuple[
 
 
 def _letterboxed(
-    image: Image.Image, preprocessing: Preprocessing, size: Size, change: Callable[[Image.Image], Image.Image]
+    image: Image.Image,
+    preprocessing: Preprocessing,
+    size: Size,
+    used: Size,
+    change: Callable[[Image.Image], Image.Image],
 ) -> np.ndarray:
-    scale = min(size[0] / image.height, size[1] / image.width)
-    height, width = (max(1, int(side * scale)) for side in (image.height, image.width))
+    height, width = used
     mean = np.array(preprocessing.mean)
     fill = mean if preprocessing.fill is None else preprocessing.fill
     values = np.empty((*size, preprocessing.channels), np.float32)
     values[:] = (fill - mean) / np.array(preprocessing.std)
-    values[:height, :width] = normalise(change(resize(image, (height, width), preprocessing)), preprocessing)
+    values[:height, :width] = normalise(change(resize(image, used, preprocessing)), preprocessing)
     return values

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from triscale.deployment.fused import Fused, FusedActivation, FusedConv, FusedMaxPool, Gate, GlobalPool, Pads, Take
 from triscale.errors import SpecError
 from triscale.models.assembler import ConvNet
+from triscale.models.fold import folded
 from triscale.models.layers import Convolution, DropConnect, MaxPool, Swish
 from triscale.spec.network import Size, as_size
 
@@ -147,7 +148,7 @@ class _Fuser:
         norm = self.only_reader(last, lambda m: isinstance(m, nn.BatchNorm2d))
         last = norm[0] if norm else last
         act = self.only_reader(last, lambda m: type(m) in ACTIVATIONS)
-        weight, bias = _folded(conv, norm[1] if norm else None)
+        weight, bias = folded(conv, norm[1] if norm else None)
         top, left, bottom, right = _pads(conv, read)
         activation = _activation(act[1]) if act else FusedActivation("identity")
         kernel, stride = conv.kernel_size, (conv.stride[0], conv.stride[1])
@@ -179,21 +180,6 @@ class _Fuser:
 
     def put(self, node: fx.Node, made: fx.Node, size: Size) -> None:
         self.made[node], self.sizes[node] = made, size
-
-
-def _folded(conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a convolution that does what `conv` and then `norm` do."""
-    weight, bias = conv.weight.detach(), None if conv.bias is None else conv.bias.detach()
-    if not isinstance(norm, nn.BatchNorm2d):
-        return weight.clone(), None if bias is None else bias.clone()
-    assert norm.running_mean is not None and norm.running_var is not None  # every BatchNorm here keeps them
-    mean, variance, scale, shift = (
-        t.detach().double() for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    scale = scale / torch.sqrt(variance + norm.eps)
-    start = -mean if bias is None else bias.double() - mean
-    folded = weight.double() * scale[:, None, None, None]
-    return folded.to(weight.dtype), (shift + start * scale).to(weight.dtype)
 
 
 def _pads(conv: Convolution, size: Size) -> Pads:

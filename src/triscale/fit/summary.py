@@ -26,7 +26,9 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
     """Everything that `report.html` shows."""
     trained, chosen = result.trained, result.choice.chosen
     own = cost(trained.model.network, trained.model.preprocessing.size)
-    best, worst = _examples(result.dataset, trained.evaluation, trained.test is not None)
+    shown = trained.evaluation
+    assert isinstance(shown, Evaluation | LabelsEvaluation)  # `fit` trains networks
+    best, worst = _examples(result.dataset, shown, trained.test is not None)
     return page.FitReport(
         title=run.path.name,
         folder=str(run.path),
@@ -42,7 +44,7 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         curve=_curve(run.path),
         evaluation=evaluation_summary(
             result.dataset.classes,
-            trained.evaluation,
+            shown,
             "test" if trained.test is not None else "val",
             trained.calibration,
         ),

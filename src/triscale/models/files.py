@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from triscale import atomic
 from triscale.errors import FileError, WeightsError
 from triscale.models.assembler import ConvNet, for_channels
-from triscale.models.hub.fetch import fetch_weights
+from triscale.models.hub.fetch import Fetched, fetch_weights
 from triscale.models.hub.place import is_place
 from triscale.models.model import Model
 from triscale.models.published import published_beside
@@ -54,13 +54,17 @@ def load(path: str | Path) -> ConvNet:
         when it cannot be fetched; WeightsError when its tensors are not those of its network.
     """
     if is_place(path):
-        fetched = fetch_weights(path)
-        file = read_tensors(fetched.path)
-        model = _built(file, describe(file))
-        model.card = fetched.card(model.card, file.sha256)
-        return model
+        return load_fetched(fetch_weights(path))
     file = read_tensors(path)
     return _built(file, describe(file))
+
+
+def load_fetched(fetched: Fetched) -> ConvNet:
+    """`load` of a file that was fetched from the Hub. Raises: as it does."""
+    file = read_tensors(fetched.path)
+    model = _built(file, describe(file))
+    model.card = fetched.card(model.card, file.sha256)
+    return model
 
 
 def describe(file: TensorFile) -> OwnMetadata:

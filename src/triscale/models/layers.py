@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from triscale.models.cpu_inference import pointwise_by_onednn, pointwise_conv2d
 from triscale.models.cpu_training import depthwise_conv2d, norm_silu, pixel_mean, recomputes, splits_kernel
 from triscale.spec.block import Activation
 from triscale.spec.network import Numerics, Padding, Size
@@ -105,6 +106,8 @@ class Convolution(nn.Conv2d):
         if not self.same:
             if self.bias is None and splits_kernel(input, weight):
                 return depthwise_conv2d(input, weight, self.stride, padding)
+            if pointwise_by_onednn(input, weight):
+                return pointwise_conv2d(input, weight, self.bias, self.stride)
             return super().forward(input)
         pads = self.pads or self.pads_for(input.shape[-2], input.shape[-1])
         left, right, top, bottom = pads

@@ -50,7 +50,7 @@ def pretrained(of: str | Network) -> Pretrained | None:
     """The installed weights of a published network; None without any.
 
     of: its name (either numerics), or a Network: then weights of the same shapes and activations fit, whatever its
-        resolution, strides, classes, image channels, dropout and numerics are.
+        resolution, strides, classes, image channels, dropout and numerics are, and whether it has a head or not.
     """
     for name in PACKAGES:
         asked = of.removeprefix("tf_") == name if isinstance(of, str) else _same_weights(of, families.network(name))
@@ -101,7 +101,8 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def _same_weights(one: Network, other: Network) -> bool:
-    return _what_weights_see(one) == _what_weights_see(other)
+    """Whether weights of `other` are those of `one`; they may have a head beyond what a backbone needs."""
+    return _what_weights_see(one) == _what_weights_see(other if one.head is not None else replace(other, head=None))
 
 
 def _what_weights_see(net: Network) -> tuple[object, ...]:

@@ -86,7 +86,9 @@ def _unused(network: Network, naming: Naming, keys: Iterable[str]) -> set[str]:
         unused = {key for key in keys if key.startswith(effdet.DETECTOR)}
     else:
         unused = set()
-    if network.head is None and naming != "triscale":
+    if network.head is None and naming == "triscale":
+        unused |= {key for key in keys if key.startswith("head.")}
+    elif network.head is None:
         layers = {
             theirs
             for head in HEADS

@@ -21,6 +21,7 @@ from triscale.errors import FileError, WeightsError
 LARGEST_FILE = 16 * 2**30  # bytes; L2 in fp32 has 2 GB
 LARGEST_HEADER = 32 * 2**20  # bytes of JSON before the tensors; L2's is 0.4 MB
 NESTED = ("state_dict", "model", "state_dict_ema", "model_ema", "model_state_dict")
+UNREADABLE = (safetensors.SafetensorError, OSError, ValueError)  # what that library raises for a damaged file
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # put before every key by DataParallel, torch.compile and trainers
 
 
@@ -51,6 +52,16 @@ def read_tensors(path: str | Path) -> TensorFile:
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     return TensorFile(path, tensors, metadata, digest)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The text that came with the tensors of a .safetensors file, which are not read; of other files nothing.
+
+    Raises: FileError as `read_tensors` does.
+    """
+    path = Path(path)
+    beginning = _beginning(path)
+    return _safetensors_metadata(path, beginning) if _is_safetensors(path, beginning) else {}
 
 
 def state_dict_in(loaded: object, where: str) -> dict[str, Tensor]:
@@ -130,6 +141,14 @@ def _is_safetensors(path: Path, beginning: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, beginning: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    metadata = _safetensors_metadata(path, beginning)
+    try:
+        return load_file(path), metadata
+    except UNREADABLE as error:
+        raise _damaged(path, error) from None
+
+
+def _safetensors_metadata(path: Path, beginning: bytes) -> dict[str, str]:
     header = int.from_bytes(beginning[:8], "little")
     if len(beginning) < 8 or 8 + header > path.stat().st_size:
         raise FileError(f"{path}: is truncated, or no safetensors file; fetch it again.")
@@ -137,10 +156,13 @@ def _read_safetensors(path: Path, beginning: bytes) -> tuple[dict[str, Tensor], 
         raise FileError(f"{path}: its header has {header:,} bytes, more than the {LARGEST_HEADER:,} of a network.")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-        return load_file(path), metadata
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise FileError(f"{path}: is damaged or truncated ({_one_line(error)}); fetch it again.") from None
+            return dict(file.metadata() or {})
+    except UNREADABLE as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> FileError:
+    return FileError(f"{path}: is damaged or truncated ({_one_line(error)}); fetch it again.")
 
 
 def _read_torch(path: Path) -> object:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from triscale.errors import FileError, SpecError, WeightsError
+from triscale.models.adapt import fit
 from triscale.models.assembler import ConvNet, for_channels
 from triscale.models.hub.fetch import fetch_weights
 from triscale.models.hub.place import is_place
 from triscale.models.naming import Naming, numerics_of, torchvision
 from triscale.models.published import Published, published_beside
-from triscale.models.recognise import few, find_naming, renamed, tensor_names
+from triscale.models.recognise import find_naming, renamed, tensor_names
 from triscale.models.tensors import TensorFile, read_tensors, state_dict_in
 from triscale.spec.card import ModelCard
 from triscale.spec.files import card_from_dict, network_from_dict, preprocessing_from_dict
@@ -38,6 +39,7 @@ class LoadReport:
     naming: whose names the source had. numerics: what the model now computes with; numerics_from: how they are known.
     ignored: the source's names of parts that the model does not have (a detector's pyramid and heads, or a classifier
     where the model has none).
+    part: what of the model the source had, where that was not all of it ("the backbone alone").
     """
 
     loaded: tuple[str, ...]
@@ -47,14 +49,15 @@ class LoadReport:
     numerics: Numerics
     numerics_from: str
     ignored: tuple[str, ...] = ()
+    part: str = ""
 
     def __str__(self) -> str:
         """One line for people."""
         changed = f"; adapted: {', '.join(self.adapted)}" if self.adapted else ""
         unused = f", {len(self.ignored)} of the source not used" if self.ignored else ""
-        n = self.numerics
+        n, part = self.numerics, f"{self.part}: " if self.part else ""
         return (
-            f"{len(self.loaded)} tensors loaded in {self.naming} naming{changed}; {len(self.new)} new{unused}; "
+            f"{part}{len(self.loaded)} tensors loaded in {self.naming} naming{changed}; {len(self.new)} new{unused}; "
             f"numerics {n.padding} padding, eps {n.eps:g} (from {self.numerics_from})"
         )
 
@@ -97,7 +100,7 @@ def load_weights(
     naming = find_naming(model, tensors, where)
     target = {key: tensor.detach() for key, tensor in model.state_dict().items()}
     ours = renamed(model, tensors, naming, where)
-    fitted, adapted, new = _fit(model.network, target, ours.tensors, where)
+    fitted, adapted, new = fit(model.name, target, ours.tensors, where, STEM, (CLASSIFIER,))
     published = published_beside(file.path) if file is not None and own is None and naming == "timm" else None
     told = numerics_of(naming, model.network, tensors)
     found, how = _numerics(model.network, numerics, own, told, published)
@@ -146,7 +149,7 @@ def export_state_dict(model: ConvNet, naming: Naming = "timm") -> dict[str, Tens
 def own_metadata(file: TensorFile) -> OwnMetadata | None:
     """What one of our own files says of its network; None for anybody else's.
 
-    Raises: FileError when it is of another version, damaged, or of a module that is no Network.
+    Raises: FileError when it is of another version, damaged, or of a detector or a module that is no Network.
     """
     values = own_values(file)
     if values is None:
@@ -155,6 +158,11 @@ def own_metadata(file: TensorFile) -> OwnMetadata | None:
         raise FileError(
             f"{file.path}: holds the weights of a module of your own ({factory_in(values)}), no Network; its code "
             f"is needed: ts.load(path, module=…), or --module path/to/{factory_in(values)} where a command takes it."
+        )
+    if "detector" in values:
+        raise FileError(
+            f"{file.path}: holds a detector, no classifier; read it with ts.load(path), or give it as "
+            f"weights of create_detector."
         )
     try:
         return OwnMetadata(
@@ -192,58 +200,6 @@ def factory_in(values: dict[str, Any]) -> str:
     described = values["module"]
     named = described.get("factory") if isinstance(described, dict) else None
     return named[:80] if isinstance(named, str) and named else "my.py:factory"
-
-
-def _fit(
-    network: Network, target: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str
-) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
-    """(tensors of the model's shapes, adapted keys, new keys); WeightsError when a shape belongs to another network."""
-    fitted: dict[str, Tensor] = {}
-    adapted: list[str] = []
-    wrong: list[str] = []
-    for key, want in target.items():
-        if key not in tensors:
-            continue
-        tensor = tensors[key]
-        if tensor.is_meta or tensor.layout != torch.strided or tensor.is_floating_point() != want.is_floating_point():
-            wrong.append(f"{key} is no plain tensor of {want.dtype}")
-            continue
-        if tensor.shape != want.shape and tensor.shape == (*want.shape, 1, 1):
-            tensor = tensor.flatten(1)
-        if tensor.shape == want.shape:
-            fitted[key] = tensor
-        elif key.startswith(CLASSIFIER) and tensor.ndim and tensor.shape[1:] == want.shape[1:]:
-            adapted.append(key)
-        elif key == STEM and tensor.ndim == 4 and _without_channels(tensor) == _without_channels(want):
-            fitted[key] = adapt_channels(tensor, want.shape[1])
-            adapted.append(key)
-        else:
-            wrong.append(f"{key} {_shape(tensor)} instead of {_shape(want)}")
-    if wrong:
-        raise WeightsError(f"{where}: is not {network.name}: {few('of other shapes', wrong)}.")
-    return fitted, tuple(adapted), tuple(key for key in target if key not in tensors)
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-def _without_channels(weight: Tensor) -> tuple[int, ...]:
-    return weight.shape[0], *weight.shape[2:]
-
-
-def adapt_channels(weight: Tensor, channels: int) -> Tensor:
-    """The first convolution's weight for images of other channels, so that a grey picture gives the same response.
-
-    The new channels are the old ones in turn; one that is there several times shares its weight among its copies, and
-    what has no place among fewer channels is spread evenly over them. So the sum over the channels, which is all that a
-    grey picture sees, stays what it was.
-    """
-    old = weight.shape[1]
-    turns = [number % old for number in range(channels)]
-    shares = weight.new_tensor([1 / turns.count(turn) for turn in turns])
-    adapted = weight[:, turns] * shares[:, None, None]
-    return adapted + weight[:, channels:].sum(1, keepdim=True) / channels
 
 
 def _numerics(

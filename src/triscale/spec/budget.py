@@ -1,4 +1,4 @@
-"""The largest network of a family that is inside a budget."""
+"""The largest network of a family, or the largest detector, that is inside a budget."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import combinations
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from triscale.errors import BudgetError, SpecError
 from triscale.spec.checks import shown
 from triscale.spec.limits import COUNTED, MEASURED, Budget, Measure, counted, measured, parse, quantity
-from triscale.spec.network import Network
 from triscale.spec.predicted import predict_then_measure
 from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Multipliers, Rule, RuleName
 from triscale.spec.scaling import ALPHA, BETA, GAMMA
 from triscale.spec.secant import AIM, SATISFIED, secant
 from triscale.spec.space import FURTHEST, Phis, Space
+from triscale.spec.subject import Subject
 
 __all__ = [
     "Budget",
@@ -39,19 +39,23 @@ BLIND = ("params", "size")  # limits that do not see pixels
 LARGEST_BASE = 10.0  # of alpha, beta and gamma: one step of phi never makes more than ten times as much
 
 
-class Solution(NamedTuple):
-    """What a budget allows: the network, and what its depth, width and resolution were multiplied by."""
+class Solution(NamedTuple, Generic[Subject]):
+    """What a budget allows: the network (or detector), and what its depth, width and resolution were multiplied by.
 
-    network: Network
+    multipliers: of a detector that grew by EfficientDet's rule, those of its backbone.
+    """
+
+    network: Subject
     multipliers: Multipliers
 
 
-def fit_budget(network: Network, budget: str, rule: RuleName = "compound") -> Network:
-    """`network`, scaled to make the most of a budget of params, macs, activations or memory.
+def fit_budget(network: Subject, budget: str, rule: RuleName = "compound") -> Subject:
+    """`network` (or a detector), scaled to make the most of a budget of params, macs, activations or memory.
 
     Example: fit_budget(network("efficientnet_b0"), "macs<=1G, params<=8M")
-    rule: "compound" (Tan & Le), "fast" (Dollár et al.), or one direction alone: "depth", "width", "resolution".
-    Returns: a Network inside every limit; its name tells the budget, and the rule where it is not compound.
+    rule: "compound" (Tan & Le; of a detector EfficientDet's), "fast" (Dollár et al.), or one direction alone: "depth",
+        "width", "resolution".
+    Returns: the same kind, inside every limit; its name tells the budget, and the rule where it is not compound.
     Raises: BudgetError; see `parse` and `solve`. SpecError for an unknown rule.
     """
     if rule not in RULES:
@@ -60,17 +64,17 @@ def fit_budget(network: Network, budget: str, rule: RuleName = "compound") -> Ne
 
 
 def solve(
-    network: Network,
+    network: Subject,
     budget: Budget,
-    measures: Mapping[str, Measure] | None = None,
+    measures: Mapping[str, Measure[Subject]] | None = None,
     *,
-    predictions: Mapping[str, Measure] | None = None,
+    predictions: Mapping[str, Measure[Subject]] | None = None,
     alpha: float = ALPHA,
     beta: float = BETA,
     gamma: float = GAMMA,
     directions: tuple[Direction, ...] = DIRECTIONS,
     largest: float = FURTHEST,
-) -> Network:
+) -> Subject:
     """The network of a compound-scaled family that makes the most of a budget; see `solution`.
 
     directions: what may change; ("resolution",) keeps the weights' shapes.
@@ -82,15 +86,15 @@ def solve(
 
 
 def solution(
-    network: Network,
+    network: Subject,
     budget: Budget,
-    measures: Mapping[str, Measure] | None = None,
+    measures: Mapping[str, Measure[Subject]] | None = None,
     *,
-    predictions: Mapping[str, Measure] | None = None,
+    predictions: Mapping[str, Measure[Subject]] | None = None,
     rule: Rule = COMPOUND,
     directions: tuple[Direction, ...] | None = None,
     largest: float = FURTHEST,
-) -> Solution:
+) -> Solution[Subject]:
     """The network that makes the most of a budget when it grows by `rule`, and its multipliers.
 
     Counted limits: the largest phi inside them, then what rounding left over is filled by letting fewer directions grow
@@ -108,7 +112,7 @@ def solution(
     measures = measures or {}
     directions = rule.directions if directions is None else directions
     _check(budget, measures, rule, directions, largest)
-    space = Space(network, {"depth": rule.alpha, "width": rule.beta, "resolution": rule.gamma}, directions, largest)
+    space = Space(network, rule, directions, largest)
     arithmetic = Budget({word: limit for word, limit in budget.limits.items() if word in COUNTED})
     phis: Phis = _within_counted(space, arithmetic) if arithmetic.limits else space.start(largest)
     if len(arithmetic.limits) < len(budget.limits):
@@ -121,7 +125,11 @@ def solution(
 
 
 def _check(
-    budget: Budget, measures: Mapping[str, Measure], rule: Rule, directions: tuple[Direction, ...], largest: float
+    budget: Budget,
+    measures: Mapping[str, Measure[Subject]],
+    rule: Rule,
+    directions: tuple[Direction, ...],
+    largest: float,
 ) -> None:
     """Raise BudgetError for what no search can answer."""
     if not budget.limits or not directions:
@@ -141,7 +149,7 @@ def _check(
         )
 
 
-def _within_counted(space: Space, budget: Budget) -> dict[Direction, float]:
+def _within_counted(space: Space[Subject], budget: Budget) -> dict[Direction, float]:
     def share(phis: Phis) -> float:
         made = space.made(phis)
         return math.inf if made is None else max(budget.used(counted(made)).values())
@@ -158,7 +166,7 @@ def _within_counted(space: Space, budget: Budget) -> dict[Direction, float]:
 
 
 def _at_own_size(
-    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space, largest: float = 0.0
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space[Subject], largest: float = 0.0
 ) -> dict[Direction, float]:
     """Resolution back at the baseline's where compound scaling shrank it for nothing: parameters know no pixels."""
     own: dict[Direction, float] = {**phis, "resolution": min(0.0, largest, space.largest)}
@@ -167,7 +175,7 @@ def _at_own_size(
 
 
 def _filled(
-    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space, lopsided: float
+    share: Callable[[Phis], float], phis: dict[Direction, float], space: Space[Subject], lopsided: float
 ) -> dict[Direction, float]:
     """Let fewer and fewer directions grow on until each is held back by a limit.
 
@@ -223,14 +231,14 @@ def _bracket(fits: Callable[[float], bool], low: float, high: float) -> tuple[fl
 
 
 def _within_measured(
-    space: Space,
+    space: Space[Subject],
     limit: Phis,
     budget: Budget,
-    measures: Mapping[str, Measure],
-    predictions: Mapping[str, Measure],
+    measures: Mapping[str, Measure[Subject]],
+    predictions: Mapping[str, Measure[Subject]],
 ) -> dict[Direction, float]:
     """From the networks that no counted limit forbids, the largest whose measurements are inside."""
-    known: dict[Network, dict[str, float]] = {}
+    known: dict[Subject, dict[str, float]] = {}
 
     def used_by(phis: Phis) -> dict[str, float]:
         made = space.at(phis)
@@ -268,10 +276,10 @@ def _within_measured(
 
 
 def _predicted(
-    space: Space,
+    space: Space[Subject],
     limit: Phis,
     budget: Budget,
-    predictions: Mapping[str, Measure],
+    predictions: Mapping[str, Measure[Subject]],
     used_by: Callable[[Phis], Mapping[str, float]],
 ) -> dict[Direction, float] | None:
     """The same by predictions, with a measurement only where they end; None where no such end was inside.
@@ -307,12 +315,12 @@ def _predicted(
     return predict_then_measure(largest, predicted, lambda phis: most(used_by(phis)))
 
 
-def _impossible(space: Space, budget: Budget, least: Mapping[str, float]) -> BudgetError:
+def _impossible(space: Space[Subject], budget: Budget, least: Mapping[str, float]) -> BudgetError:
     # A second measurement may just be inside: then all that is limited is shown.
     over = [word for word, limit in budget.limits.items() if least[word] > limit] or list(budget.limits)
     reached = ", ".join(f"{word} {quantity(word, least[word], up=True)}" for word in over)
     return BudgetError(
-        f"budget {budget}: nothing of {space.network.name} with {space.network.classes} classes is inside; "
+        f"budget {budget}: nothing of {space.subject.name} with {space.subject.classes} classes is inside; "
         f"the smallest that can be reached has {reached}; raise the limit, or start from a smaller network.",
         overrun=max(budget.used(least).values()),
     )

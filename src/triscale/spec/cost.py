@@ -1,25 +1,29 @@
-"""What a network costs, by arithmetic: parameters, multiply-accumulates, activations and memory, in microseconds.
-
-A stage's cost is linear in three numbers: the pixels it reads, the pixels it writes, and 1. So each stage is worked out
-once (`_stage_part`, cached) and a network at any resolution is a handful of multiplications.
-"""
+"""What a network or a detector costs, by arithmetic: parameters, multiply-accumulates, activations and memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
-from triscale.spec.block import Block
-from triscale.spec.network import Head, Network, PlacedBlock, Size, Stage, Stem, as_size, shrink
-from triscale.spec.operations import Operation, Terms, block_operations, head_operations, plus, stem_operations
+from triscale.spec.detector import Detector
+from triscale.spec.detector_parts import detector_totals, level_sizes, map_operations, taps
+from triscale.spec.map_operations import ALL
+from triscale.spec.network import Network, PlacedBlock, Size, as_size, shrink
+from triscale.spec.operations import Operation, Terms, block_operations, head_operations, stem_operations
+from triscale.spec.parts import totals
 
 BYTES = 4  # of one fp32 number
 
 
 class LayerCost(NamedTuple):
-    """One operation of a network. `where` is "stem", "stages.S.B" or "head"; memory in bytes, without parameters."""
+    """One operation; memory in bytes, without parameters.
+
+    where: of a network "stem", "stages.S.B" or "head"; of a detector "backbone.stem", "backbone.stages.S.B",
+        "pyramid.P6" (a level that the backbone has not), "pyramid.R.N" (repeat and node), "pyramid.R.P5" (a level that
+        passes), "class_head" or "box_head".
+    output: (channels, H, W); of all levels at once (channels, pixels, 1).
+    """
 
     where: str
     operation: str
@@ -32,7 +36,7 @@ class LayerCost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one image through a network.
+    """The cost of one image through a network or a detector.
 
     params: trainable parameters. macs: multiply-accumulates of convolution and linear layers.
     activations: elements of all convolution outputs (pycls' definition).
@@ -45,171 +49,85 @@ class Cost:
     activations: int
     memory: int
     size: Size
-    _network: Network = field(repr=False, compare=False)
+    _subject: Network | Detector = field(repr=False, compare=False)
 
     @property
     def layers(self) -> tuple[LayerCost, ...]:
         """Every operation in order; their params, macs and activations add up to the totals."""
-        return tuple(_layers(self._network, self.size))
+        if isinstance(self._subject, Detector):
+            return tuple(_detector_layers(self._subject, self.size))
+        return tuple(_layers(self._subject, self.size))
 
 
-def cost(network: Network, size: int | tuple[int, int] | None = None) -> Cost:
-    """Count what `network` costs at batch 1.
+def cost(subject: Network | Detector, size: int | tuple[int, int] | None = None) -> Cost:
+    """Count what a network or a detector costs at batch 1.
 
-    size: pixels, one number or (H, W); the network's own resolution by default.
-    Returns: Cost; equal to counting the built module to the last digit, memory equal to a liveness walk over the
-        traced module with BatchNorm folded.
+    size: pixels, one number or (H, W); its own resolution by default.
+    Returns: Cost; of a network equal to counting the built module to the last digit, memory equal to a liveness walk
+        over the traced module with BatchNorm folded. Of a detector up to the raw answers of its heads: decoding and
+        suppression have no convolutions.
     Raises: SpecError for a size that is none.
     Source: activations as in pycls, https://arxiv.org/abs/2003.13678, section 3.1.
     """
-    size = network.resolution if size is None else as_size(size)
-    height, width = size
-    params, macs, activations, peak = 0, 0, 0, 0
-    pixels = height * width
-    for stride, (own, a, b, c, d, e, f, (x, y, z), lives) in _parts(network):
-        params += own
-        if stride == 1:  # as many pixels are read as written, so the terms of the read ones are zero
-            macs += b * pixels + c
-            activations += e * pixels + f
-            if y * pixels + z > peak:
-                peak = max(peak, *[h * pixels + i for _, h, i in lives])
-        else:
-            read = pixels
-            height, width = -(-height // stride), -(-width // stride)
-            pixels = height * width
-            macs += a * read + b * pixels + c
-            activations += d * read + e * pixels + f
-            if x * read + y * pixels + z > peak:
-                peak = max(peak, *[g * read + h * pixels + i for g, h, i in lives])
-    return Cost(params, macs, activations, BYTES * (params + peak), size, network)
+    size = subject.resolution if size is None else as_size(size)
+    own = detector_totals(subject, size) if isinstance(subject, Detector) else totals(subject, size)
+    return Cost(own.params, own.macs, own.activations, BYTES * (own.params + own.peak), size, subject)
 
 
-# Of one part of a network: parameters, then MACs and activations as coefficients of (pixels read, pixels written, 1),
-# then the elements alive during those operations that can be the peak, behind a bound on all of them.
-_Part = tuple[int, int, int, int, int, int, int, Terms, tuple[Terms, ...]]
-
-MANY = 256  # operations of one part beyond which none is worth sorting out
-
-
-def _parts(network: Network) -> list[tuple[int, _Part]]:
-    """(stride, part) of stem, stages and head, in order."""
-    stem = network.stem
-    parts = [(stem.stride, _stem_part(stem, network.in_channels, False))]
-    if stem.pool:
-        parts.append((2, _stem_part(stem, network.in_channels, True)))
-    channels = stem.channels
-    for each in network.stages:
-        part = _stage_part(each, channels)
-        first = each.blocks[0]
-        parts.append((first.stride, part))
-        channels = first.channels
-    if network.head is not None:
-        parts.append((1, _head_part(network.head, channels, network.classes)))
-    return parts
-
-
-def _merge(operations: Iterable[Operation]) -> _Part:
-    steps = tuple(operations)
-    macs, activations = plus(*(o.macs for o in steps)), plus(*(o.activations for o in steps))
-    return sum(o.params for o in steps), *macs, *activations, *_peaks({o.live for o in steps})
-
-
-@lru_cache(maxsize=1 << 16)
-def _stage_part(each: Stage, in_channels: int) -> _Part:
-    own, a, b, c, d, e, f = [0] * 7
-    lives: set[Terms] = set()
-    (first, alike), *others = each._runs
-    parts = [(_block_part(first, in_channels), 1)]
-    if alike > 1:
-        others.append((first, alike - 1))
-    parts += [(_block_part(block, each.channels), times) for block, times in others]
-    for (params, g, h, i, j, k, m, _, live), times in parts:
-        own += times * params
-        a, b, c = a + times * g, b + times * h, c + times * i
-        d, e, f = d + times * j, e + times * k, f + times * m
-        lives.update(live)
-    return own, a, b, c, d, e, f, *_peaks(lives)
-
-
-@lru_cache(maxsize=1 << 16)
-def _block_part(block: Block, in_channels: int) -> _Part:
-    operations = block_operations(block, in_channels)
-    return _merge(operations if block.stride > 1 else map(_at_output, operations))
-
-
-@lru_cache(maxsize=1 << 12)
-def _stem_part(stem: Stem, in_channels: int, pool: bool) -> _Part:
-    convolution, *pooling = stem_operations(stem, in_channels)
-    if pool:
-        return _merge(pooling)
-    return _merge([convolution] if stem.stride > 1 else [_at_output(convolution)])
-
-
-@lru_cache(maxsize=1 << 12)
-def _head_part(head: Head, in_channels: int, classes: int) -> _Part:
-    return _merge(head_operations(head, in_channels, classes))
-
-
-def _at_output(operation: Operation) -> Operation:
-    """The same operation in a block without a stride, where as many pixels are read as written."""
-
-    def moved(terms: Terms) -> Terms:
-        return 0, terms[0] + terms[1], terms[2]
-
-    return operation._replace(
-        macs=moved(operation.macs), activations=moved(operation.activations), live=moved(operation.live)
-    )
-
-
-def _peaks(lives: set[Terms]) -> tuple[Terms, tuple[Terms, ...]]:
-    """A bound on all of `lives`, and those that can be the peak at some size.
-
-    Pixels read r >= pixels written w >= 1, and a r + b w + c = a (r - w) + (a + b) (w - 1) + (a + b + c): an operation
-    that is smaller in all three of these coefficients is never the peak.
-    """
-    bound = (max(a for a, _, _ in lives), max(b for _, b, _ in lives), max(c for _, _, c in lives))
-    if len(lives) > MANY:
-        return bound, tuple(lives)
-    kept: list[tuple[int, int, Terms]] = []
-    # Largest first: an operation can only be exceeded by one that was kept before it.
-    for _, y, z, terms in sorted([(a, a + b, a + b + c, (a, b, c)) for a, b, c in lives], reverse=True):
-        for v, w, _ in kept:
-            if v >= y and w >= z:
-                break
-        else:
-            kept.append((y, z, terms))
-    return bound, tuple([terms for _, _, terms in kept])
-
-
-def _layers(network: Network, size: Size) -> Iterator[LayerCost]:
-    read = size
-    for where, stride, operations in _located(network):
+def _layers(network: Network, size: Size, tapped: tuple[int, ...] = (), prefix: str = "") -> Iterator[LayerCost]:
+    """tapped: stages whose output stays alive to the end."""
+    read, kept = size, 0
+    for where, stride, held, operations in _located(network, tapped):
         written = shrink(read, stride)
         factors = (read[0] * read[1], written[0] * written[1], 1)
         for o in operations:
             at = {"read": read, "written": written, "one": (1, 1)}[o.place]
             yield LayerCost(
-                where,
+                f"{prefix}{where}",
                 o.name,
                 (o.channels, *at),
                 o.params,
                 _dot(o.macs, factors),
                 _dot(o.activations, factors),
-                BYTES * _dot(o.live, factors),
+                BYTES * (kept + _dot(o.live, factors)),
             )
+        # A block that reads what is kept counts it itself.
+        kept += held * factors[0]
         read = written
 
 
-def _located(network: Network) -> Iterator[tuple[str, int, tuple[Operation, ...]]]:
+def _detector_layers(detector: Detector, size: Size) -> Iterator[LayerCost]:
+    yield from _layers(detector.backbone, size, taps(detector), "backbone.")
+    sizes = (*level_sizes(detector.pyramid, size), (1, 1))
+    pixels = [height * width for height, width in sizes]
+    everywhere = (sum(pixels[:-1]), 1)
+    for o in map_operations(detector):
+        height, width = everywhere if o.place == ALL else sizes[o.place]
+        written = height * width
+        yield LayerCost(
+            o.where,
+            o.name,
+            (o.channels, height, width),
+            o.params,
+            o.weights * written,
+            o.channels * written if o.weights else 0,
+            BYTES * sum(elements * each for elements, each in zip(o.live, pixels, strict=True)),
+        )
+
+
+def _located(network: Network, tapped: tuple[int, ...]) -> Iterator[tuple[str, int, int, tuple[Operation, ...]]]:
+    """Where, stride, channels read there that stay alive beyond, operations."""
     convolution, *pooling = stem_operations(network.stem, network.in_channels)
-    yield "stem", network.stem.stride, (convolution,)
+    yield "stem", network.stem.stride, 0, (convolution,)
     if pooling:
-        yield "stem", 2, tuple(pooling)
+        yield "stem", 2, 0, tuple(pooling)
     last = PlacedBlock(0, 0, network.stages[0].blocks[0], network.stem.channels)
     for last in network.placed_blocks():
-        yield f"stages.{last.stage}.{last.index}", last.block.stride, block_operations(last.block, last.in_channels)
+        held = last.index == 0 and last.stage - 1 in tapped
+        operations = block_operations(last.block, last.in_channels, held)
+        yield f"stages.{last.stage}.{last.index}", last.block.stride, last.in_channels if held else 0, operations
     if network.head is not None:
-        yield "head", 1, head_operations(network.head, last.block.channels, network.classes)
+        yield "head", 1, 0, head_operations(network.head, last.block.channels, network.classes)
 
 
 def _dot(terms: Terms, factors: tuple[int, int, int]) -> int:

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 from triscale.errors import BudgetError
 from triscale.spec.cost import cost
-from triscale.spec.network import Network
+from triscale.spec.subject import Subject
 
-Measure = Callable[[Network], float]
+Measure = Callable[[Subject], float]
 
 COUNTED = ("params", "macs", "activations", "memory")
 MEASURED = ("latency", "size")
@@ -93,13 +93,13 @@ def quantity(word: str, value: float, *, up: bool = False) -> str:
     return f"{shown:.4g}{name}"
 
 
-def counted(network: Network) -> dict[str, float]:
-    """The four costs that are arithmetic, by budget word, at the network's own resolution."""
+def counted(network: Subject) -> dict[str, float]:
+    """The four costs that are arithmetic, by budget word, at the network's (or detector's) own resolution."""
     own = cost(network)
     return {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
 
 
-def measured(network: Network, budget: Budget, measures: Mapping[str, Measure]) -> dict[str, float]:
+def measured(network: Subject, budget: Budget, measures: Mapping[str, Measure[Subject]]) -> dict[str, float]:
     """Every value that `budget` limits; measures are called only where the arithmetic is inside already."""
     values = counted(network)
     if all(values[word] <= limit for word, limit in budget.limits.items() if word in COUNTED):

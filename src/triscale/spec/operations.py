@@ -94,13 +94,17 @@ def _squeeze(block: Block, in_channels: int, channels: int, kept: Terms) -> tupl
     )
 
 
-def _add(channels: int, activation: Activation = "identity") -> Operation:
-    return Operation("add", channels, "written", _slope(activation), NOTHING, NOTHING, at("written", 3 * channels))
+def _add(channels: int, activation: Activation = "identity", kept: Terms = NOTHING) -> Operation:
+    live = plus(at("written", 3 * channels), kept)
+    return Operation("add", channels, "written", _slope(activation), NOTHING, NOTHING, live)
 
 
 @lru_cache(maxsize=1 << 16)
-def block_operations(block: Block, in_channels: int) -> tuple[Operation, ...]:
-    """The operations of `block` reading `in_channels`, in the order in which they run."""
+def block_operations(block: Block, in_channels: int, held: bool = False) -> tuple[Operation, ...]:
+    """The operations of `block` reading `in_channels`, in the order in which they run.
+
+    held: whether what it reads is needed again afterwards, as a detector's maps are; of blocks with a stride only.
+    """
     return {
         "mbconv": _mbconv,
         "fused": _fused,
@@ -109,13 +113,13 @@ def block_operations(block: Block, in_channels: int) -> tuple[Operation, ...]:
         "basic": _residual,
         "shuffle": _shuffle_unit,
         "xception": _shuffle_unit,
-    }[block.kind](block, in_channels)
+    }[block.kind](block, in_channels, held)
 
 
-def _mbconv(block: Block, in_channels: int) -> tuple[Operation, ...]:
+def _mbconv(block: Block, in_channels: int, held: bool) -> tuple[Operation, ...]:
     hidden, act = block.hidden_channels(in_channels), block.activation
     residual = block.has_residual(in_channels)
-    kept = at("read", in_channels) if residual else NOTHING
+    kept = at("read", in_channels) if residual or held else NOTHING
     steps: list[Operation] = []
     if block.expands():
         steps.append(_conv("expand", in_channels, hidden, "read", "read", activation=act))
@@ -130,10 +134,10 @@ def _mbconv(block: Block, in_channels: int) -> tuple[Operation, ...]:
     return (*steps, _add(block.channels)) if residual else tuple(steps)
 
 
-def _fused(block: Block, in_channels: int) -> tuple[Operation, ...]:
+def _fused(block: Block, in_channels: int, held: bool) -> tuple[Operation, ...]:
     hidden, act, kernel = block.hidden_channels(in_channels), block.activation, block.kernel
     residual = block.has_residual(in_channels)
-    kept = at("read", in_channels) if residual else NOTHING
+    kept = at("read", in_channels) if residual or held else NOTHING
     if not block.expands():
         steps = [_conv("fused", in_channels, block.channels, "read", "written", kernel=kernel, activation=act)]
     else:
@@ -143,8 +147,8 @@ def _fused(block: Block, in_channels: int) -> tuple[Operation, ...]:
     return (*steps, _add(block.channels)) if residual else tuple(steps)
 
 
-def _separable(block: Block, in_channels: int) -> tuple[Operation, ...]:
-    act = block.activation
+def _separable(block: Block, in_channels: int, held: bool) -> tuple[Operation, ...]:
+    act, kept = block.activation, at("read", in_channels) if held else NOTHING
     depthwise = _conv(
         "depthwise",
         in_channels,
@@ -155,14 +159,14 @@ def _separable(block: Block, in_channels: int) -> tuple[Operation, ...]:
         groups=in_channels,
         activation=act,
     )
-    pointwise = _conv("pointwise", in_channels, block.channels, "written", "written", activation=act)
-    return depthwise, *_squeeze(block, in_channels, in_channels, NOTHING), pointwise
+    pointwise = _conv("pointwise", in_channels, block.channels, "written", "written", activation=act, kept=kept)
+    return depthwise, *_squeeze(block, in_channels, in_channels, kept), pointwise
 
 
-def _residual(block: Block, in_channels: int) -> tuple[Operation, ...]:
+def _residual(block: Block, in_channels: int, held: bool) -> tuple[Operation, ...]:
     """ResNet's bottleneck and basic blocks; the shortcut runs behind the main branch."""
     hidden, out, act = block.hidden_channels(in_channels), block.channels, block.activation
-    kept = at("read", in_channels) if block.skip else NOTHING
+    kept = at("read", in_channels) if block.skip or held else NOTHING
     if block.kind == "bottleneck":
         steps = [
             _conv("reduce", in_channels, hidden, "read", "read", activation=act),
@@ -178,21 +182,21 @@ def _residual(block: Block, in_channels: int) -> tuple[Operation, ...]:
     if block.projects_residual(in_channels):
         steps.append(_conv("shortcut", in_channels, out, "read", "written", kept=at("written", out)))
     if block.skip:
-        return *steps, _add(out, act)
+        return *steps, _add(out, act, at("read", in_channels) if held else NOTHING)
     steps[-1] = steps[-1]._replace(params=steps[-1].params + _slope(act))
     return tuple(steps)
 
 
-def _shuffle_unit(block: Block, in_channels: int) -> tuple[Operation, ...]:
+def _shuffle_unit(block: Block, in_channels: int, held: bool) -> tuple[Operation, ...]:
     """ShuffleNetV2's units; a projection branch at a stride, half of the channels passing by without one."""
     act, kernel, out = block.activation, block.kernel, block.channels
     middle = block.hidden_channels(in_channels)
+    after = at("read", in_channels) if held else NOTHING
     if block.stride == 1:
         source = in_channels // 2
         steps = [Operation("shuffle", in_channels, "read", 0, NOTHING, NOTHING, at("read", 2 * in_channels))]
-        passed = at("read", source)
+        beside = at("read", source)
         made = out - source
-        held = passed
     else:
         source, made = in_channels, out - in_channels
         x = at("read", in_channels)
@@ -200,22 +204,32 @@ def _shuffle_unit(block: Block, in_channels: int) -> tuple[Operation, ...]:
             _conv("branch depthwise", source, source, "read", "written", kernel=kernel, groups=source),
             _conv("branch pointwise", source, source, "written", "written", activation=act, kept=x),
         ]
-        held = at("written", in_channels)
+        beside = at("written", in_channels)
+    later = plus(beside, after)
     if block.kind == "shuffle":
         steps += [
-            _conv("expand", source, middle, "read", "read", activation=act, kept=held),
-            _conv("depthwise", middle, middle, "read", "written", kernel=kernel, groups=middle, kept=held),
-            _conv("project", middle, made, "written", "written", activation=act, kept=held),
+            _conv("expand", source, middle, "read", "read", activation=act, kept=beside),
+            _conv("depthwise", middle, middle, "read", "written", kernel=kernel, groups=middle, kept=later),
+            _conv("project", middle, made, "written", "written", activation=act, kept=later),
         ]
     else:
         place: Place = "read"
         for number, (a, b) in enumerate([(source, middle), (middle, middle), (middle, made)], start=1):
             steps += [
-                _conv(f"depthwise {number}", a, a, place, "written", kernel=kernel, groups=a, kept=held),
-                _conv(f"pointwise {number}", a, b, "written", "written", activation=act, kept=held),
+                _conv(
+                    f"depthwise {number}",
+                    a,
+                    a,
+                    place,
+                    "written",
+                    kernel=kernel,
+                    groups=a,
+                    kept=beside if number == 1 else later,
+                ),
+                _conv(f"pointwise {number}", a, b, "written", "written", activation=act, kept=later),
             ]
             place = "written"
-    return *steps, Operation("concat", out, "written", 0, NOTHING, NOTHING, at("written", 2 * out))
+    return *steps, Operation("concat", out, "written", 0, NOTHING, NOTHING, plus(at("written", 2 * out), after))
 
 
 def stem_operations(stem: Stem, in_channels: int) -> tuple[Operation, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from triscale.errors import SpecError
@@ -59,7 +59,7 @@ class Pyramid:
     Source: EfficientDet, https://arxiv.org/abs/1911.09070, section 3 and figure 2.
     """
 
-    kind: str = ""
+    kind: str = field(default="", compare=False)
     nodes: tuple[Node, ...] = ()
     levels: tuple[int, int] = (3, 7)
     channels: int = 64

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from triscale.errors import SpecError
 from triscale.spec.checks import shown
-from triscale.spec.network import Network
 from triscale.spec.scaling import ALPHA, BETA, GAMMA, scale
+from triscale.spec.subject import Subject
 
 Direction = Literal["depth", "width", "resolution"]
 RuleName = Literal["compound", "fast", "depth", "width", "resolution"]
@@ -90,12 +90,12 @@ RULES: dict[RuleName, Rule] = {
 }
 
 
-def fast_compound(network: Network, factor: float, alpha: float = FAST_ALPHA) -> Network:
-    """A network with `factor` times the MACs (before rounding) and as few more activations as accuracy allows.
+def fast_compound(network: Subject, factor: float, alpha: float = FAST_ALPHA) -> Subject:
+    """A network (or detector) with `factor` times the MACs, before rounding, and as few more activations as can be.
 
     factor: above 0; below 1 makes a smaller network by the same rule.
     alpha: see `fast_rule`.
-    Returns: a new Network whose name tells the rule and the factor.
+    Returns: the same kind, whose name tells the rule and the factor.
     Raises: SpecError for a factor or an alpha that cannot be.
     Source: Dollar, Singh & Girshick 2021, https://arxiv.org/abs/2103.06877. Their scaler also widens the groups of
         grouped convolutions; depthwise ones stay depthwise there and here.

@@ -18,7 +18,7 @@ from triscale import atomic
 from triscale.errors import FileError
 from triscale.models.tensors import storable
 
-VERSION = 1
+VERSION = 2  # 1 had sums of one label an image
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from triscale.errors import TrainingError
 from triscale.models.assembler import ConvNet
 from triscale.models.model import Model
+from triscale.training.answer import Answer, hits
 from triscale.training.evaluate import place
 from triscale.training.taps import Tap, channels_at, tapped, taps_of
 from triscale.training.teacher import Translation, open_teacher, outputs_of, teacher_hash
@@ -51,10 +53,18 @@ def teacher_arguments(settings: Distillation | None) -> dict[str, str]:
     return {} if settings is None else {"teacher_sha256": teacher_hash(settings.teacher)}
 
 
+class LabelsLoss(Protocol):
+    """A loss of logits, whoever computed them."""
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss over a batch's logits (N, classes), a float32 scalar."""
+        ...
+
+
 class Distilled:
     """(1 - weight) * the labels' loss + weight * T^2 * KL(teacher || student) + features * the features' loss.
 
-    labels: the loss without a teacher; it runs the student. student: whose features are compared.
+    labels: the loss without a teacher. student: whose features are compared.
     classes: of the data, in order. seed: of the adapters' first weights.
     adapters: a 1x1 layer for each place where features are compared, from the student's channels to the teacher's;
     trained with the student, and no part of it.
@@ -63,7 +73,7 @@ class Distilled:
 
     def __init__(
         self,
-        labels: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]],
+        labels: LabelsLoss,
         student: Model,
         settings: Distillation,
         classes: Sequence[str],
@@ -90,13 +100,14 @@ class Distilled:
             said.append(f"its features ({', '.join(self.theirs)}) are added with weight {settings.features:g}")
         return "; ".join(said)
 
-    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, and the student's logits.
+    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> Answer:
+        """The loss of a batch, and how many of the student's answers are right ("top1").
 
         images: (N, C, H, W) as the student reads them, mixed or not: the teacher sees the same mixture.
         """
         with tapped(self.own) as own:
-            loss, logits = self.labels(model, images, targets)
+            logits = model(images)
+        loss = self.labels.loss(logits, targets)
         with torch.no_grad(), tapped(self.theirs) as theirs:
             answers = self.teacher(place(self.translate(images), self.teacher))
         share = self.settings.weight
@@ -105,7 +116,7 @@ class Distilled:
             loss = (1 - share) * loss + share * taught
         for name, adapter in zip(self.own, self.adapters.values(), strict=True):
             loss = loss + self.settings.features * feature_loss(adapter(_as_map(own[name])), _as_map(theirs[name]))
-        return loss, logits
+        return Answer(loss, {"top1": hits(logits, targets)})
 
 
 def soft_loss(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:

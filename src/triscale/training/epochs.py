@@ -7,11 +7,8 @@ import math
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
-
-from triscale.data.balance import balance_note, training_weights
-from triscale.data.dataset import Dataset
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
@@ -19,10 +16,9 @@ from triscale.training.checkpoint import Checkpoints
 from triscale.training.compiled import Compiled
 from triscale.training.distillation import Distilled
 from triscale.training.ema import AveragedModel, ramped_decay
-from triscale.training.evaluate import AnyEvaluation, evaluate_all, place
+from triscale.training.evaluate import place
 from triscale.training.interrupt import StopRequest
 from triscale.training.metrics import MetricsLog
-from triscale.training.objective import objective_of
 from triscale.training.optim import make_optimiser, parameter_groups
 from triscale.training.plan import Plan, schedule_of
 from triscale.training.prepare import enter_phase, rates_of
@@ -35,6 +31,7 @@ from triscale.training.scaling import LossScale
 from triscale.training.stage import Stage, stage_at
 from triscale.training.state import Best, EpochSums, TrainState, copied
 from triscale.training.step import NonFiniteError, Stepper
+from triscale.training.task import Judged, Task
 from triscale.training.together import newest_of_all
 from triscale.training.world import ALONE, World
 
@@ -47,8 +44,7 @@ class Training:
     """One call of `train`: the parts that do not change, and the state that does."""
 
     model: Model
-    dataset: Dataset
-    recipe: Recipe
+    task: Task[Any]
     plan: Plan
     run: RunFolder
     progress: Progress
@@ -56,7 +52,6 @@ class Training:
     world: World = ALONE
     state: TrainState = field(init=False)
     step: Stepper = field(init=False)
-    class_weights: np.ndarray = field(init=False)
     stage: Stage | None = field(init=False, default=None)
     train_batches: Batches = field(init=False)
     val_batches: Batches = field(init=False)
@@ -65,7 +60,7 @@ class Training:
     saved: tuple[float, int] = (0.0, -1)  # when and at which step the last checkpoint was written
 
     def __post_init__(self) -> None:
-        recipe, model = self.recipe, self.model
+        recipe, model = self.task.recipe, self.model
         optimiser = make_optimiser(
             model,
             recipe.optimiser,
@@ -76,8 +71,7 @@ class Training:
             rates_of(model, recipe),
         )
         average = AveragedModel(model) if self.plan.ema_decay else None
-        self.class_weights = training_weights(self.dataset)
-        objective = objective_of(recipe, self.dataset, model, self.class_weights)
+        objective, weigh = self.task.objective(model)
         adapters = objective.adapters if isinstance(objective, Distilled) else None
         if adapters is not None:
             self.world.broadcast(adapters.parameters())
@@ -87,25 +81,15 @@ class Training:
         self.state = TrainState(model, optimiser, average, adapters=adapters, scale=scale)
         network = Compiled(model, self.progress.say) if recipe.compile else model
         network = network if self.world.is_alone else Replica(network, self.world, recipe.compress)
-        classes = len(self.dataset.classes)
-        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale, self.world)
-        self.val_batches = Batches(
-            self.dataset.val,
-            model.preprocessing,
-            self.plan.part_size,
-            workers=self.world.workers,
-            part=self.world.part,
-            target_width=self.dataset.target_width,
-        )
+        classes = len(self.task.dataset.classes)
+        self.step = Stepper(model, objective, optimiser, recipe, self.plan, classes, network, scale, self.world, weigh)
+        self.val_batches = self.task.judging_batches("val", model.preprocessing, self.plan.part_size, self.world)
         self.checkpoints = Checkpoints(self.run.path / "checkpoints")
 
     def resume(self) -> None:
         """Go on from the newest intact checkpoint; without one, write the first, so that a full disk shows now."""
         checkpoint, notes = newest_of_all(self.checkpoints, self.world)
-        if self.recipe.balance != "none":
-            notes = (balance_note(self.class_weights, self.dataset.classes), *notes)
-        if isinstance(self.step.objective, Distilled):
-            notes = (self.step.objective.note, *notes)
+        notes = (*self.task.notes(self.step.objective), *notes)
         for note in (*self.plan.notes, *self.run.notes, *notes):
             self.progress.say(note)
         self.saved = (time.monotonic(), -1)
@@ -152,24 +136,13 @@ class Training:
 
     def _enter_stage(self) -> None:
         """What this epoch trains with. A new stage reads its images anew: those of the one before are let go."""
-        recipe, preprocessing = self.recipe, self.model.preprocessing
+        preprocessing = self.model.preprocessing
         full = preprocessing.train_size or preprocessing.size
-        stage = stage_at(recipe, self.state.epoch, self.plan.epochs, full)
+        stage = stage_at(self.recipe, self.state.epoch, self.plan.epochs, full)
         if stage == self.stage:
             return
         begins, self.stage = self.stage is None, stage
-        self.train_batches = Batches(
-            self.dataset.train,
-            preprocessing,
-            self.plan.batch_size,
-            augmentation=stage.augmentation,
-            seed=recipe.seed,
-            workers=self.world.workers,
-            part=self.world.part,
-            class_weights=self.class_weights if recipe.balance == "sampling" else None,
-            size=stage.size,
-            target_width=self.dataset.target_width,
-        )
+        self.train_batches = self.task.training_batches(preprocessing, self.plan, stage, self.world)
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
             for note in (*(notes if begins else ()), f"epoch {self.state.epoch + 1}: {stage}"):
@@ -179,7 +152,7 @@ class Training:
         state, began = self.state, time.perf_counter()
         images, labels, indices = next(iterator)
         waited = time.perf_counter() - began
-        files = [str(self.dataset.train[i].path) for i in indices.tolist()]
+        files = [str(self.task.dataset.train[i].path) for i in indices.tolist()]
         try:
             result = self.step(state.step, place(images, self.model), labels, files)
         except NonFiniteError as error:
@@ -191,12 +164,8 @@ class Training:
             state.average.update(ramped_decay(state.step, self.plan.ema_decay))
         state.step += 1
         state.batch += 1
-        sums, seconds = state.sums, time.perf_counter() - began
-        sums.loss += result.loss * result.images
-        sums.right += result.right
-        sums.images += result.images
-        sums.seconds += seconds
-        sums.waited += waited
+        seconds = time.perf_counter() - began
+        state.sums.add(result, seconds, waited)
         state.seconds += seconds
         if state.step % max(1, self.plan.total_steps // LOGGED_STEPS) == 0:
             self.log.write("step", state.step, {"loss": result.loss, "learning_rate": result.learning_rate})
@@ -208,10 +177,10 @@ class Training:
         state, began = self.state, time.perf_counter()
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
         if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
-            recalibrate(list(models.values()), self.dataset.train, self.recipe, self._stop_if_asked)
+            recalibrate(list(models.values()), self.task.dataset.train, self.recipe, self._stop_if_asked)
         batches = self.val_batches.epoch(0)
         with closed_after(batches):
-            found = evaluate_all(list(models.values()), batches, self.dataset.classes, self._stop_if_asked, self.world)
+            found = self.task.evaluate_all(list(models.values()), batches, "val", self._stop_if_asked, self.world)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):
@@ -231,7 +200,7 @@ class Training:
         else:
             self._save_if_due()
 
-    def _log_epoch(self, found: Mapping[str, AnyEvaluation]) -> None:
+    def _log_epoch(self, found: Mapping[str, Judged]) -> None:
         """One line for the epoch that ends; both raw and averaged weights are in it."""
         state, sums = self.state, self.state.sums
         # The slowest to get its images holds up all others.
@@ -240,7 +209,7 @@ class Training:
         fields: dict[str, object] = {
             "epoch": state.epoch + 1,
             "learning_rate": self.optimiser_rate,
-            "train": {"loss": sums.loss / max(1, sums.images), "top1": sums.right / max(1, sums.images)},
+            "train": self.task.figures(sums),
             "images_per_second": sums.images / sums.seconds if sums.seconds else 0.0,
             "data_wait": waiting,
             "bottleneck": bottleneck,
@@ -254,10 +223,15 @@ class Training:
         self.log.write("epoch", state.step, fields)
         figures = "  ".join(f"{name} {each.said()}" for name, each in found.items())
         self.progress.say(
-            f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.loss / max(1, sums.images):.3f}, "
+            f"epoch {state.epoch + 1}/{self.plan.epochs}: loss {sums.mean():.3f}, "
             f"validation {figures}, {fields['images_per_second']:.0f} images/s, "
             f"{waiting:.0%} of the time waiting for data: {bottleneck} is the bottleneck{skipped}"
         )
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it trains."""
+        return self.task.recipe
 
     @property
     def optimiser_rate(self) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.training.allocator import freed_memory_kept
@@ -23,13 +23,15 @@ from triscale.training.recipe import Recipe
 from triscale.training.replicas import in_step
 from triscale.training.result import M, TrainResult, ship
 from triscale.training.run import RunFolder
+from triscale.training.task import AnyDataset, Task
+from triscale.training.tasks import task_of
 from triscale.training.together import open_run, require_the_same
 from triscale.training.world import World, joined, lost_ones_told
 
 
 def train(
     model: M,
-    dataset: Dataset,
+    dataset: AnyDataset,
     recipe: Recipe,
     folder: RunFolder | str | Path,
     progress: Progress | None = None,
@@ -38,6 +40,7 @@ def train(
 
     model: on the device where it is to train; it comes back with the best weights, in evaluation mode. Its fresh
         weights must come from a seed if a run that is killed before its first checkpoint is to end the same.
+    dataset: with labels for a classifier, with boxes for a detector.
     folder: a run folder that is held, or a path: then the folder is opened, and marked done at the end.
     Training reads `dataset.train`; best, EMA and early stopping see `dataset.val` only; `dataset.test` is read once, by
     the final evaluation, where there is one.
@@ -47,30 +50,29 @@ def train(
     Raises: TrainingError for an empty split, classes that do not agree, or a value that is not finite;
         KeyboardInterrupt after Ctrl-C or SIGTERM, with a checkpoint written; FileError when the disk is full.
     """
-    _check(model, dataset)
+    require_splits(dataset)
+    task = task_of(dataset, recipe)
+    task.check(model)
     with joined() as world:
         if isinstance(folder, RunFolder):
-            return _train(model, dataset, recipe, folder, progress, world)
+            return _train(model, task, folder, progress, world)
         arguments = {"network": model.name, "recipe": recipe.to_table(), **teacher_arguments(recipe.distillation)}
         with open_run(world, folder, "train", arguments, dataset.fingerprint) as run:
-            result = _train(model, dataset, recipe, run, progress, world)
+            result = _train(model, task, run, progress, world)
             run.update(state="done", shipped="model.safetensors")
         return result
 
 
-def _train(
-    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress | None, world: World
-) -> TrainResult[M]:
+def _train(model: M, task: Task[Any], run: RunFolder, progress: Progress | None, world: World) -> TrainResult[M]:
     if progress is None or not world.is_main:
         progress = SilentProgress()
-    with lost_ones_told(world), deterministic(recipe.deterministic):
-        return _train_together(model, dataset, recipe, run, progress, world)
+    with lost_ones_told(world), deterministic(task.recipe.deterministic):
+        return _train_together(model, task, run, progress, world)
 
 
-def _train_together(
-    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress, world: World
-) -> TrainResult[M]:
-    plan = _plan(model, dataset, recipe, world)
+def _train_together(model: M, task: Task[Any], run: RunFolder, progress: Progress, world: World) -> TrainResult[M]:
+    recipe = task.recipe
+    plan = _plan(model, task, world)
     if not (run.path / "config.toml").exists():
         run.write_config({"recipe": recipe.to_table()})
     spare = recipe.checkpoint_activations != "none"  # then memory is dearer than time
@@ -82,7 +84,7 @@ def _train_together(
     ):
         for note in notes:
             progress.say(note)
-        training = Training(model, dataset, recipe, plan, run, progress, stop, world)
+        training = Training(model, task, plan, run, progress, stop, world)
         training.resume()
         peak = _tell_memory(model, recipe, plan, training)
         with MetricsLog(run, training.state.step) as training.log, told_in_one_line(recipe, plan):
@@ -95,11 +97,12 @@ def _train_together(
         best = training.state.best
     if best is None:
         raise TrainingError("no epoch gave finite values on the validation images; lower learning_rate.")
-    return ship(model, dataset, recipe, plan, run, training.state, best, world)
+    return ship(model, task, plan, run, training.state, best, world)
 
 
-def _plan(model: Model, dataset: Dataset, recipe: Recipe, world: World) -> Plan:
+def _plan(model: Model, task: Task[Any], world: World) -> Plan:
     """The plan, the same in all processes. Raises: TrainingError where they were asked for different things."""
+    dataset, recipe = task.dataset, task.recipe
     plan = plan_of(recipe, len(dataset.train))
     if world.is_alone:
         return plan
@@ -129,17 +132,7 @@ def _tell_memory(model: Model, recipe: Recipe, plan: Plan, training: Training) -
     return Peak(next(model.parameters()).device)
 
 
-def _check(model: Model, dataset: Dataset) -> None:
-    require_splits(dataset)
-    if model.outputs != len(dataset.classes):
-        found = f"{model.outputs} classes" if model.outputs else "no classifier"
-        raise TrainingError(
-            f"{model.name} has {found}, the data has {len(dataset.classes)}; "
-            f"make the model with num_classes={len(dataset.classes)}."
-        )
-
-
-def require_splits(dataset: Dataset) -> None:
+def require_splits(dataset: AnyDataset) -> None:
     """Refuse what nothing can be learnt from. Raises: TrainingError without images to train on or to choose by."""
     if not dataset.train:
         raise TrainingError(f"{dataset.root}: has no training images; add some.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +11,10 @@ from torch import Tensor, nn
 from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
 from triscale.models.model import Model
+from triscale.training.answer import Answer, hits
 from triscale.training.distillation import Distilled
 from triscale.training.recipe import Recipe
 from triscale.training.several import SeveralLabels, several_labels
-
-# of the network, images (N, C, H, W) and targets: the loss, a scalar with a gradient, and logits (N, classes)
-Objective = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +30,22 @@ class Supervised:
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
 
-    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch, and the logits; computed in float32 whatever the network computes in."""
+    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> Answer:
+        """The mean loss of a batch, and how many are right ("top1")."""
         logits = model(images)
+        return Answer(self.loss(logits, targets), {"top1": hits(logits, targets)})
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss over a batch's logits (N, classes), a float32 scalar whatever the network computes in."""
         if self.class_weights is None:
-            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing), logits
+            return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=self.label_smoothing)
         # PyTorch's own weights would divide by the sum of the weights in the batch, and weigh the smoothing too.
         losses = nn.functional.cross_entropy(
             logits.float(), targets, label_smoothing=self.label_smoothing, reduction="none"
         )
         weights = self.class_weights.to(logits.device)
         own = weights[targets] if targets.ndim == 1 else targets @ weights
-        return (losses * own).mean(), logits
+        return (losses * own).mean()
 
 
 def objective_of(
@@ -70,15 +71,3 @@ def objective_of(
             f"several; learn its features alone: distillation.weight = 0, distillation.features = 1."
         )
     return Distilled(labels, model, recipe.distillation, dataset.classes, recipe.seed)
-
-
-@torch.no_grad()
-def hits(logits: Tensor, targets: Tensor) -> Tensor:
-    """How many of a batch got the right answer, a scalar; of mixed images, the share of the class that was answered.
-
-    With several labels an image: whether the best answer is one of them.
-    """
-    answers = logits.argmax(1)
-    if targets.ndim == 1:
-        return (answers == targets).sum().float()
-    return targets.gather(1, answers[:, None]).sum().float()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from triscale.data.dataset import Sample
+from triscale.data.detection.dataset import BoxSample
 from triscale.data.loader import Batches
 from triscale.models.model import Model
 from triscale.training.evaluate import place
@@ -25,7 +26,7 @@ from triscale.training.recipe import Recipe
 
 def recalibrate(
     models: Sequence[Model],
-    samples: Sequence[Sample],
+    samples: Sequence[Sample] | Sequence[BoxSample],
     recipe: Recipe,
     each_batch: Callable[[], None] = lambda: None,
 ) -> int:

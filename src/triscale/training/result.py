@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
 
-from triscale.data.dataset import Dataset, Sample
-from triscale.data.loader import Batches
 from triscale.models.files import save
 from triscale.models.model import Model
-from triscale.training.calibration import Calibration, calibrate
-from triscale.training.evaluate import AnyEvaluation, Evaluation, evaluate
-from triscale.training.evaluate_several import LabelsEvaluation
+from triscale.training.calibration import Calibration
 from triscale.training.plan import Plan
-from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder
 from triscale.training.state import Best, TrainState
+from triscale.training.task import Judged, Split, Task
 from triscale.training.world import ALONE, World
 
 M = TypeVar("M", bound=Model)
@@ -30,30 +26,29 @@ class TrainResult(Generic[M]):
     model: with the best weights, in evaluation mode. source: whether those are the "raw" weights or their average
     ("ema"). best_epoch counts from 1; epochs: how many were trained. val, test: the best weights' evaluation; test is
     None where the data has no test split. seconds: of training. metrics: what `metrics.json` says.
-    calibration: of the same images as `evaluation`.
+    calibration: of the same images as `evaluation`; None of a detector.
     """
 
     model: M
     source: str
     best_epoch: int
     epochs: int
-    val: AnyEvaluation
-    test: AnyEvaluation | None
+    val: Judged
+    test: Judged | None
     seconds: float
     plan: Plan
     metrics: dict[str, Any]
-    calibration: Calibration
+    calibration: Calibration | None
 
     @property
-    def evaluation(self) -> AnyEvaluation:
+    def evaluation(self) -> Judged:
         """On the test split where there is one, else on the validation split."""
         return self.val if self.test is None else self.test
 
 
 def ship(
     model: M,
-    dataset: Dataset,
-    recipe: Recipe,
+    task: Task[Any],
     plan: Plan,
     run: RunFolder,
     state: TrainState,
@@ -65,11 +60,13 @@ def ship(
         for key, value in model.state_dict().items():
             value.copy_(best.tensors[key])
     model.eval()
-    val = _evaluate(model, dataset, dataset.val, plan, world)
-    test = _evaluate(model, dataset, dataset.test, plan, world) if dataset.test else None
+    dataset = task.dataset
+    val = _evaluate(model, task, "val", plan, world)
+    test = _evaluate(model, task, "test", plan, world) if dataset.test else None
     shown = val if test is None else test
-    calibration = calibrate(shown.logits, shown.labels, None if test is None else (val.logits, val.labels))
-    metrics = _metrics(model, "val" if test is None else "test", shown, val, state, best) | calibration.metrics()
+    told = task.told(shown, val)
+    split = "val" if test is None else "test"
+    metrics = _metrics(model, split, shown, {f"val_{task.score_name}": val.score}, state, best) | dict(told.metrics)
     model.card = replace(
         model.card,
         classes=dataset.classes,
@@ -77,50 +74,32 @@ def ship(
         if model.card.origin
         else "trained by triscale",
         metrics=shown.rates(),
-        several=dataset.several,
-        temperature=calibration.temperature if calibration.told else None,
+        **told.card,
     )
     if run.writes:
         save(model, run.path / "model.safetensors")
-    run.write_json("evaluation.json", details(shown, calibration))
+    run.write_json("evaluation.json", told.details)
     run.write_json("metrics.json", metrics)
     run.update(shipped=run.record.shipped or "model.safetensors")
     return TrainResult(
-        model, best.source, best.epoch, state.epoch, val, test, state.seconds, plan, metrics, calibration
+        model, best.source, best.epoch, state.epoch, val, test, state.seconds, plan, metrics, told.calibration
     )
 
 
-def details(shown: AnyEvaluation, calibration: Calibration) -> dict[str, Any]:
-    """What is too much for `metrics.json`, as plain values: every class, what was taken for what, reliability."""
-    found: dict[str, Any] = {"images": shown.count, "classes": [asdict(each) for each in shown.classes]}
-    if isinstance(shown, Evaluation):
-        found["confusion"] = shown.confusion.tolist()
-    found["reliability"] = [asdict(each) for each in calibration.bins]
-    found["reliability_scaled"] = [asdict(each) for each in calibration.bins_scaled]
-    return found
-
-
-def _evaluate(model: Model, dataset: Dataset, samples: tuple[Sample, ...], plan: Plan, world: World) -> AnyEvaluation:
-    batches = Batches(
-        samples,
-        model.preprocessing,
-        plan.part_size,
-        workers=world.workers,
-        part=world.part,
-        target_width=dataset.target_width,
-    )
-    return evaluate(model, batches.epoch(0), dataset.classes, world)
+def _evaluate(model: Model, task: Task[Any], split: Split, plan: Plan, world: World) -> Judged:
+    batches = task.judging_batches(split, model.preprocessing, plan.part_size, world)
+    return task.evaluate_all([model], batches.epoch(0), split, None, world)[0]
 
 
 def _metrics(
-    model: Model, split: str, shown: AnyEvaluation, val: AnyEvaluation, state: TrainState, best: Best
+    model: Model, split: str, shown: Judged, chosen_by: dict[str, float], state: TrainState, best: Best
 ) -> dict[str, Any]:
     params, macs = model.costs(model.preprocessing.size)
     return {
         "split": split,
         **shown.metrics(),
         "images": shown.count,
-        "val_map" if isinstance(val, LabelsEvaluation) else "val_top1": val.score,
+        **chosen_by,
         "weights": best.source,
         "best_epoch": best.epoch,
         "epochs": state.epoch,

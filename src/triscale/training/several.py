@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from triscale.data.dataset import Dataset
 from triscale.errors import TrainingError
+from triscale.training.answer import Answer, hits
 from triscale.training.recipe import Recipe
 
 
@@ -21,10 +22,10 @@ class SeveralLabels:
 
     label_smoothing: float = 0.0
 
-    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of a batch, and the logits."""
+    def __call__(self, model: nn.Module, images: Tensor, targets: Tensor) -> Answer:
+        """The mean loss of a batch, and of how many the best answer is one of their labels ("top1")."""
         logits = model(images)
-        return self.loss(logits, targets), logits
+        return Answer(self.loss(logits, targets), {"top1": hits(logits, targets)})
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The mean loss over a batch's logits (N, classes), a float32 scalar whatever the network computes in."""

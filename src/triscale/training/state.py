@@ -13,17 +13,37 @@ from triscale.training.checkpoint import Checkpoint
 from triscale.training.ema import AveragedModel
 from triscale.training.optim import optimiser_tensors, restore_optimiser
 from triscale.training.scaling import LossScale
+from triscale.training.step import StepResult
 
 
 @dataclass(slots=True)
 class EpochSums:
-    """What an epoch has added up so far, so that a resumed epoch reports the same means. Times are of this process."""
+    """What an epoch has added up so far, so that a resumed epoch reports the same means. Times are of this process.
+
+    loss: of all steps, each by its weight. weight: of all images, their number where each counts as one.
+    sums: what the objective tells beside the loss.
+    """
 
     loss: float = 0.0
-    right: float = 0.0
     images: int = 0
+    weight: float = 0.0
     seconds: float = 0.0
     waited: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, result: StepResult, seconds: float, waited: float) -> None:
+        """Count one step in."""
+        self.loss += result.loss * result.weight
+        self.images += result.images
+        self.weight += result.weight
+        self.seconds += seconds
+        self.waited += waited
+        for name, value in result.sums.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def mean(self, name: str = "") -> float:
+        """Of the loss, or of one of `sums`, by weight."""
+        return (self.sums.get(name, 0.0) if name else self.loss) / (self.weight or 1)
 
 
 @dataclass(slots=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from triscale.errors import TrainingError
+from triscale.training.answer import Answer, Objective, Weigh
 from triscale.training.guard import origin_of_nonfinite
-from triscale.training.objective import Objective, hits
 from triscale.training.plan import Plan, schedule_of
 from triscale.training.recipe import Recipe
 from triscale.training.scaling import LossScale
@@ -25,16 +26,27 @@ NAMED_FILES = 4
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step found in all processes: mean loss over its images, how many are right, and its learning rate.
+    """What one step found in all processes.
 
+    loss: mean over its images, by their weight. sums: what the objective tells beside it. images: how many there were.
+    weight: of all of them together; their number where each counts as one.
     skipped: the scaled gradients of float16 overflowed, and the weights are those before the step.
     """
 
     loss: float
-    right: float
+    sums: Mapping[str, float]
     images: int
+    weight: float
     learning_rate: float
     skipped: bool = False
+
+
+class Part(NamedTuple):
+    """Images that go through the network at once, (N, C, H, W), what is to be learnt of them, what they count for."""
+
+    images: Tensor
+    targets: Any
+    weight: float
 
 
 class NonFiniteError(TrainingError):
@@ -52,6 +64,7 @@ class Stepper:
     model: whose layers are looked at when something goes wrong. network: what images go through where that is not the
     model itself (its compiled form, say). classes: of the data, for the targets of mixed images.
     scale: of the loss, for float16. world: the processes that share each batch.
+    weigh: what images count for; None counts each as one.
     """
 
     model: nn.Module
@@ -63,6 +76,7 @@ class Stepper:
     network: nn.Module | None = None
     scale: LossScale | None = None
     world: World = ALONE
+    weigh: Weigh | None = None
 
     def __call__(self, step: int, images: Tensor, labels: Tensor, files: Sequence[str]) -> StepResult:
         """Step number `step` (from 0) on a batch that is on the model's device; `files` name its images.
@@ -75,29 +89,37 @@ class Stepper:
         labels = labels.to(images.device, non_blocking=True)
         images, targets = mixing(images, labels, self.classes, self.recipe.seed, step, self.world.rank)
         self.optimiser.zero_grad(set_to_none=True)
-        loss, right = self._backward(step, images, targets)
+        parts = self._parts(images, targets)
+        answer, own = self._backward(step, parts)
         parameters = [p for group in self.optimiser.param_groups for p in group["params"] if p.grad is not None]
         norm = self._norm([p.grad for p in parameters if p.grad is not None])
-        found, size, right, count = self._found(loss, norm, right, len(labels))
+        found, size, sums, count, weight = self._found(answer, norm, len(images), own)
         finite = math.isfinite(size)
         if self.scale is not None:
             self.scale.update(finite or not math.isfinite(found))
         if not math.isfinite(found) or not (finite or self._may_skip()):
-            raise self._error(step, images, targets, files, rate)
+            raise self._error(step, images, parts, files, rate)
         if finite:
             if self.recipe.clip:
                 nn.utils.clip_grads_with_norm_(parameters, self.recipe.clip, norm)
             self.optimiser.step()
-        return StepResult(found, right, count, rate, skipped=not finite)
+        return StepResult(found, sums, count, weight, rate, skipped=not finite)
 
-    def _found(self, loss: Tensor, norm: Tensor, right: Tensor, images: int) -> tuple[float, float, float, int]:
-        """Mean loss, norm of the gradient, right answers and images, of all processes; one wait for the device."""
+    def _found(
+        self, answer: Answer, norm: Tensor, images: int, own: float
+    ) -> tuple[float, float, dict[str, float], int, float]:
+        """Mean loss, norm of the gradient, sums, images and weight, of all processes; one wait for the device.
+
+        own: the weight of this process's images.
+        """
+        loss = answer.loss
         if self.world.is_alone:
-            found, size, right_ones = torch.stack([loss, norm, right]).tolist()
-            return found, size, right_ones, images
-        sums = self.world.sum(torch.stack([loss * images, right, torch.full_like(loss, images)]).double())
-        total, right_ones, count, size = torch.cat([sums, norm.double().view(1)]).tolist()
-        return total / count, size, right_ones, round(count)
+            found, size, *sums = torch.stack([loss, norm, *answer.sums.values()]).tolist()
+            return found, size, dict(zip(answer.sums, sums, strict=True)), images, own
+        counts = [torch.full_like(loss, images), torch.full_like(loss, own)]
+        whole = self.world.sum(torch.stack([loss * own, *counts, *answer.sums.values()]).double())
+        total, count, weight, *sums, size = torch.cat([whole, norm.double().view(1)]).tolist()
+        return total / weight, size, dict(zip(answer.sums, sums, strict=True)), round(count), weight
 
     def _set_rate(self, step: int) -> float:
         rate = schedule_of(self.recipe, self.plan).rate(step)
@@ -105,21 +127,34 @@ class Stepper:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate
 
-    def _backward(self, step: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of the mean loss of all images, part by part; that loss, and how many answers are right."""
-        losses, rights = [], []
+    def _backward(self, step: int, parts: Sequence[Part]) -> tuple[Answer, float]:
+        """Gradients of the mean loss of all images, part by part; what came of them, and what they count for."""
+        found = []
         factor = 1.0 if self.scale is None else self.scale.value
-        # The mean over all processes is to be that of the batch, whatever their shares of it.
-        share = 1.0 if self.world.is_alone else len(images) * self.world.size / self.plan.batch_size
-        for part, (some, wanted) in enumerate(self._parts(images, targets)):
-            loss, logits = self._forward(step, part, some, wanted)
-            loss = loss * (len(some) / len(images))  # each part counts by its images
+        own, share = self._shares(parts)
+        for number, part in enumerate(parts):
+            answer = self._forward(step, number, part)
+            loss = answer.loss * (part.weight / own)  # each part counts by its weight
             whole = loss * (factor * share) if factor * share != 1 else loss
             whole.backward()
-            losses.append(loss.detach())
-            rights.append(hits(logits, wanted).to(loss.dtype))
+            found.append(Answer(loss.detach(), {name: each.detach() for name, each in answer.sums.items()}))
         self._share_gradients_beside()
-        return torch.stack(losses).sum(), torch.stack(rights).sum()
+        loss = torch.stack([each.loss for each in found]).sum()
+        sums = {name: torch.stack([each.sums[name] for each in found]).sum().to(loss.dtype) for name in found[0].sums}
+        return Answer(loss, sums), own
+
+    def _shares(self, parts: Sequence[Part]) -> tuple[float, float]:
+        """What this process's images count for, and what its loss must be multiplied by.
+
+        The mean over all processes is to be that of the batch, whatever their shares of it.
+        """
+        own = sum(part.weight for part in parts)
+        if self.world.is_alone:
+            return own, 1.0
+        if self.weigh is None:
+            return own, own * self.world.size / self.plan.batch_size
+        whole = float(self.world.sum(torch.tensor([own], dtype=torch.float64)))
+        return own, own * self.world.size / whole
 
     def _share_gradients_beside(self) -> None:
         """Make gradients of what trains beside the network (a teacher's adapters, say) a mean over all."""
@@ -131,13 +166,18 @@ class Stepper:
                 if each.grad is not None and id(each) not in own:
                     self.world.sum(each.grad).div_(self.world.size)
 
-    def _parts(self, images: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _parts(self, images: Tensor, targets: Tensor) -> list[Part]:
         count = self.plan.accumulate
-        return list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+        pairs = list(zip(images.tensor_split(count), targets.tensor_split(count), strict=True))
+        if self.weigh is None:
+            return [Part(*each, len(each[0])) for each in pairs]
+        batch = self.plan.batch_size
+        return [Part(some, *self.weigh(some, wanted, len(some) / batch)) for some, wanted in pairs]
 
-    def _forward(self, step: int, part: int, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits of a part, with its random numbers."""
-        seed_device(images.device, step_seed(self.recipe.seed, step, part, self.world.rank))
+    def _forward(self, step: int, number: int, part: Part) -> Answer:
+        """What comes of a part, with its random numbers."""
+        images, targets, _ = part
+        seed_device(images.device, step_seed(self.recipe.seed, step, number, self.world.rank))
         precision = self.recipe.precision
         dtype = torch.float16 if precision == "fp16" else torch.bfloat16
         with torch.autocast(images.device.type, dtype, enabled=precision != "fp32"):
@@ -152,10 +192,12 @@ class Stepper:
     def _may_skip(self) -> bool:
         return self.scale is not None and not self.scale.exhausted
 
-    def _error(self, step: int, images: Tensor, targets: Tensor, files: Sequence[str], rate: float) -> NonFiniteError:
+    def _error(
+        self, step: int, images: Tensor, parts: Sequence[Part], files: Sequence[str], rate: float
+    ) -> NonFiniteError:
         def again() -> None:
-            for part, (some, wanted) in enumerate(self._parts(images, targets)):
-                self._forward(step, part, some, wanted)
+            for number, part in enumerate(parts):
+                self._forward(step, number, part)
 
         origin, files = self._origin(images, files, again)
         epoch, batch = divmod(step, self.plan.steps_per_epoch)

@@ -16,6 +16,8 @@ class BoxLabel(NamedTuple):
     x1, y1, x2, y2: pixels of the image as a person sees it (EXIF applied); x2 > x1 and y2 > y1.
     crowd: many objects under one box (COCO's iscrowd): nothing is learnt from it, and finding something there is no
         mistake. Pascal VOC's "difficult" is read as one.
+    area: pixels of the object itself, where the set says so (COCO, from its outline): whether an object counts as small
+        is judged by it. None where there is only the box.
     """
 
     x1: float
@@ -24,6 +26,7 @@ class BoxLabel(NamedTuple):
     y2: float
     label: int
     crowd: bool = False
+    area: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
             continue
         inside = _clip(place, shown)
         clipped += inside != place
-        boxes.append(BoxLabel(*inside, each.label, each.crowd))
+        boxes.append(BoxLabel(*inside, each.label, each.crowd, each.area))
     return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected))
 
 

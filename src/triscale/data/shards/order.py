@@ -18,6 +18,7 @@ from triscale.data.member import Member, Shard
 
 if TYPE_CHECKING:
     from triscale.data.dataset import Sample
+from triscale.data.detection.dataset import BoxSample
 
 # What is mixed at a time, about 20,000 photographs of ImageNet; three windows lie on the disk where shards come from
 # elsewhere. It is a part of what an epoch gives, and so it does not depend on the machine.
@@ -47,7 +48,7 @@ class Reading:
     windows: tuple[tuple[Shard, ...], ...] = ((),)
 
 
-def blocks_of(samples: Sequence[Sample]) -> Blocks | None:
+def blocks_of(samples: Sequence[Sample] | Sequence[BoxSample]) -> Blocks | None:
     """The shards of samples; None where any of them is a file of its own."""
     numbers: dict[Shard, int] = {}
     places = [(each.path.shard, each.path) for each in samples if isinstance(each.path, Member)]
