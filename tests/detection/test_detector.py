@@ -169,7 +169,11 @@ def test_a_model_says_what_training_asks_of_it():
 
 def test_preprocessing_reads_the_whole_photograph_and_other_channels_are_refused():
     model = DetectorNet(small_detector())
-    assert (model.preprocessing.fit, model.preprocessing.fill, model.preprocessing.size) == ("letterbox", None, (96, 96))
+    assert (model.preprocessing.fit, model.preprocessing.fill, model.preprocessing.size) == (
+        "letterbox",
+        None,
+        (96, 96),
+    )
     with pytest.raises(SpecError, match="reads 3 channels, but its preprocessing makes 1"):
         DetectorNet(small_detector(), Preprocessing(mean=(0.5,), std=(0.5,)))
 
