@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,9 +57,10 @@ def _draw(pen: ImageDraw.ImageDraw, shape: str, left: int, top: int, side: int) 
         pen.polygon(((left, bottom), ((left + right) / 2, top), (right, bottom)), fill=colour)
 
 
-def drawn_set(count: int = 12, size: tuple[int, int] = (96, 128), seed: int = 0) -> list[Drawn]:
+@functools.cache
+def drawn_set(count: int = 12, size: tuple[int, int] = (96, 128), seed: int = 0) -> tuple[Drawn, ...]:
     """`count` images, a quarter of them for validation."""
-    return [draw_shapes(number, size, seed=seed) for number in range(count)]
+    return tuple(draw_shapes(number, size, seed=seed) for number in range(count))
 
 
 def write_coco(folder: Path, drawn: Sequence[Drawn] | None = None, names: Sequence[str] = SHAPES) -> Path:
@@ -149,4 +151,4 @@ def yolo_lines(drawn: Drawn, names: Sequence[str] = SHAPES) -> str:
 def _save(drawn: Sequence[Drawn], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for each in drawn:
-        each.image.save(folder / f"{each.name}.png")
+        each.image.save(folder / f"{each.name}.png", compress_level=1)

@@ -71,7 +71,7 @@ def torchvision() -> ModuleType:
 
 
 def effdet() -> ModuleType:
-    """The module `effdet`."""
+    """The module `effdet`, whose post-processing runs."""
     return _import("effdet")
 
 

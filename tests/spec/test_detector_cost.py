@@ -168,14 +168,14 @@ def test_a_trainable_swish_adds_one_parameter_for_each_node_and_each_layer_of_ea
     assert totals(cost(sloped)) == counted(cost(sloped))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(made=detectors, height=st.integers(1, 300), width=st.integers(1, 300))
 def test_layers_of_any_detector_add_up_to_the_totals_at_any_size(made, height, width):
     own = cost(made, (height, width))
     assert totals(own) == counted(own)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(made=detectors)
 def test_a_detector_costs_at_least_what_its_backbone_does(made):
     own, backbone = cost(made), cost(made.backbone)

@@ -75,7 +75,7 @@ def test_a_phi_that_makes_what_no_detector_may_be_is_refused(phi, message):
         compound(D0, phi)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(smaller=st.tuples(MULTIPLIERS, MULTIPLIERS, MULTIPLIERS), factor=st.floats(1, 1.5))
 def test_a_larger_multiplier_never_costs_less(smaller, factor):
     small, large = cost(scale(LITE0, *smaller)), cost(scale(LITE0, *(factor * each for each in smaller)))
@@ -83,7 +83,7 @@ def test_a_larger_multiplier_never_costs_less(smaller, factor):
         assert getattr(large, word) >= getattr(small, word)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(phi=st.floats(-8, 8), more=st.floats(0, 2))
 def test_a_larger_phi_never_costs_less(phi, more):
     small, large = cost(compound(D0, phi)), cost(compound(D0, phi + more))
@@ -91,7 +91,7 @@ def test_a_larger_phi_never_costs_less(phi, more):
         assert getattr(large, word) >= getattr(small, word)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(made=detectors, depth=MULTIPLIERS, width=MULTIPLIERS, resolution=MULTIPLIERS)
 def test_any_detector_scales_to_one_that_can_be_costed(made, depth, width, resolution):
     scaled = scale(made, depth, width, resolution)

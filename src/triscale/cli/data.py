@@ -3,47 +3,63 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 
+from triscale.cli.bars import bars
+from triscale.cli.data_anchors import anchors
+from triscale.cli.data_boxes import check_with_boxes
 from triscale.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from triscale.data.check import CheckReport
     from triscale.data.member import ImagePlace
-    from triscale.data.parallel import Progress
     from triscale.data.shards.pack import PackReport
 
 data_app = cyclopts.App(
     name="data", help="Look at a data set before a second is spent on it; pack a large one.", help_format="plaintext"
 )
+data_app.command(anchors)
 
 
 @data_app.command
-def check(path: str, *, json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False) -> int:
-    """Name every broken, empty, duplicate, mislabelled or leaking file of a data set.
+def check(
+    path: str,
+    *,
+    draw: Path | None = None,
+    json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Name every broken, empty, duplicate, mislabelled or leaking file of a data set, and every wrong box.
 
     Exits with 0 where nothing is wrong, 1 where something is.
 
     Example: triscale data check photos/
 
+    Example: triscale data check instances.json --draw drawn/
+
     Parameters
     ----------
     path
         an image folder (DATA/CLASS/*.jpg, or DATA/train/CLASS/*.jpg beside val and test), a CSV file (path,label), or
-        shards: their folder, a pattern such as train-{000000..000009}.tar, or URLs
+        shards: their folder, a pattern such as train-{000000..000009}.tar, or URLs; or a set with boxes: COCO JSON, a
+        folder with it, Pascal VOC or YOLO
+    draw
+        a folder for pictures of up to 24 images with their boxes as they were read, and sheet.jpg with all of them
     json
         print the report as JSON
     """
     from triscale.data.check import check as check_data  # Pillow and numpy: not for `triscale --help`
+    from triscale.data.detection.find import is_boxes
+    from triscale.errors import DataError
 
-    with _bars("looking at images") as [progress]:
+    if is_boxes(path):
+        return check_with_boxes(path, draw, json)
+    if draw is not None:
+        raise DataError(f"{path}: has no boxes to draw (COCO JSON, Pascal VOC or YOLO); leave --draw out.")
+    with bars("looking at images") as [progress]:
         report = check_data(path, progress)
     if json:
         print_json(report_to_dict(report))
@@ -93,7 +109,7 @@ def pack(
     from triscale.data.shards.store import bytes_of
 
     size = bytes_of(shard_size, "--shard-size")
-    with _bars("looking at images", "writing shards") as [looking, writing]:
+    with bars("looking at images", "writing shards") as [looking, writing]:
         report = pack_data(data, out, size, seed, val, test, skip_broken, looking, writing)
     if json:
         written = {**dataclasses.asdict(report), "folder": str(out), "shards": len(report.shards)}
@@ -142,24 +158,3 @@ def _print_report(report: CheckReport) -> None:
 def _inside(path: ImagePlace | str, folder: Path) -> str:
     inside = folder != Path() and str(path).startswith(f"{folder}/")
     return str(path).removeprefix(f"{folder}/") if inside else str(path)
-
-
-@contextlib.contextmanager
-def _bars(*doing: str) -> Generator[list[Progress | None]]:
-    """Bars with the time left on standard error, where a person looks at it; rich is loaded only then.
-
-    doing: what each of them is about; one appears when it is first called.
-    """
-    if not sys.stderr.isatty():
-        yield [None] * len(doing)
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-
-        def shown(name: str) -> Progress:
-            task = bar.add_task(name, total=None, visible=False)
-            return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-
-        yield [shown(name) for name in doing]

@@ -34,12 +34,14 @@ def evaluate_command(
     seed: int = 0,
     skip_broken: bool = False,
     module: str | None = None,
+    threshold: float | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Evaluate a model on images that have labels, with the preprocessing that its weights came with.
+    """Evaluate a model on images that have labels or boxes, with the preprocessing that its weights came with.
 
     Classes are matched by their names. With several labels an image (a CSV with cat|dog), average precision and F1 take
-    the place of top-1 and top-5. Corruptions are triscale's own, at the size that the network reads: they compare
+    the place of top-1 and top-5; with boxes, COCO's twelve figures (extra detect), each class, and how many mistakes of
+    which kind there are at one score. Corruptions are triscale's own, at the size that the network reads: they compare
     networks with each other, not with published figures on ImageNet-C.
 
     Example: triscale eval runs/photos photos --split test --corruptions --report evaluation.html
@@ -49,7 +51,7 @@ def evaluate_command(
     model
         a run's folder, a model file, an exported file (.onnx, .xml), hf://OWNER/REPO, or a name with installed weights
     data
-        an image folder, a CSV, or shards
+        an image folder, a CSV, or shards; or images with boxes: COCO JSON, Pascal VOC, YOLO
     split
         auto takes test where there is one, else val
     corruptions
@@ -68,12 +70,16 @@ def evaluate_command(
         go on without images that cannot be read
     module
         file.py:factory, the code of a run or model file that holds the weights of a module of your own
+    threshold
+        of boxes: the score from which one counts, where one is needed; by default the one with the best F1 on these
     json
         print JSON instead of a table
     """
-    severities = _severities(severity, images, corruptions)
-    if report is not None and report.suffix != ".html":
-        raise SpecError(f"--report writes a page, got {report.name!r}; give a name that ends in .html.")
+    severities = _severities(severity, images, corruptions, report)
+    if _has_boxes(data, severities, module, threshold):
+        from triscale.cli.evaluate_boxes import evaluate_boxes
+
+        return evaluate_boxes(model, data, split, threshold, report, in_order, seed, skip_broken, json)
 
     from triscale.cli.models import loader_of
     from triscale.data.dataset import read_dataset
@@ -113,8 +119,10 @@ def evaluate_command(
     return 0
 
 
-def _severities(severity: Sequence[int] | None, images: int, corruptions: bool) -> tuple[int, ...]:
-    """The severities to measure; none where no corruption was asked for."""
+def _severities(severity: Sequence[int] | None, images: int, corruptions: bool, report: Path | None) -> tuple[int, ...]:
+    """The severities to measure, none where no corruption was asked for; what cannot be asked is refused first."""
+    if report is not None and report.suffix != ".html":
+        raise SpecError(f"--report writes a page, got {report.name!r}; give a name that ends in .html.")
     if not corruptions:
         if severity is not None or images != CORRUPTED_IMAGES:
             raise SpecError("--severity and --images are for --corruptions; give that too, or leave them out.")
@@ -125,6 +133,19 @@ def _severities(severity: Sequence[int] | None, images: int, corruptions: bool) 
     if images < 1:
         raise SpecError(f"--images must be at least 1, got {images}.")
     return tuple(sorted(set(severity or (3,))))
+
+
+def _has_boxes(data: str, severities: Sequence[int], module: str | None, threshold: float | None) -> bool:
+    """Whether it is a detector that is evaluated. Raises: SpecError for an option of the other kind of data."""
+    from triscale.data.detection.find import is_boxes
+
+    if not is_boxes(data):
+        if threshold is not None:
+            raise SpecError(f"--threshold is for boxes, and {data} has none that triscale can find.")
+        return False
+    if severities or module is not None:
+        raise SpecError(f"{data}: has boxes, for which there is no {'--corruptions' if severities else '--module'}.")
+    return True
 
 
 def _document(split: str, found: AnyEvaluation, calibration: Calibration, dataset: Dataset) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triscale.data.nearby import nearby
+from triscale.detection.files import load
 from triscale.errors import FileError, SpecError
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
-from triscale.models.files import load
 from triscale.models.hub.place import is_place
 from triscale.models.model import Model
 from triscale.modules.reference import is_reference
@@ -53,12 +53,13 @@ def open_model(source: str, code: str | None = None, size: Size | None = None) -
 def open_network(source: str) -> ConvNet:
     """The model with its weights, where only a network will do.
 
-    Raises: SpecError for code of the user's own, which is then not run; else as `open_model`.
+    Raises: SpecError for a detector, and for code of the user's own, which is then not run; else as `open_model`.
     """
     if is_reference(source):
         raise SpecError(f"{source}: is a module of your own, not a Network; give a name, a run or a model file.")
     model = open_model(source)
-    assert isinstance(model, ConvNet)  # a file of a module is refused without its code
+    if not isinstance(model, ConvNet):  # a file of a module is refused without its code
+        raise SpecError(f"{source}: is a detector, and a network is needed here; its backbone's file would do.")
     return model
 
 

@@ -1,7 +1,8 @@
-"""NAME on a command line: a family name, a network file, or a run folder."""
+"""NAME on a command line: a family name, a network or detector file, or a run folder."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import struct
 from pathlib import Path
@@ -12,7 +13,9 @@ from triscale.models.hub.place import is_place
 from triscale.models.published import published_beside, read_published
 from triscale.modules.reference import is_reference
 from triscale.spec import families
-from triscale.spec.files import LARGEST_FILE, network_from_dict, read_network
+from triscale.spec.detector import Detector
+from triscale.spec.families.efficientdet import detector, is_detector, list_detectors
+from triscale.spec.files import LARGEST_FILE, detector_from_dict, network_from_dict, read_network
 from triscale.spec.network import Network
 
 TAKES_MODULES = "scale, train, export and bench take it, and eval and predict with --module"
@@ -23,7 +26,18 @@ def resolve(name: str) -> Network:
 
     name: "efficientnet_b0"; a network file "net.json"; a model file "model.safetensors"; a run's folder; or
         "hf://OWNER/REPO" on the Hub, of which only the config.json is fetched.
-    Raises: FileError or SpecError when it is none of these.
+    Raises: FileError or SpecError when it is none of these, or a detector.
+    """
+    found = resolve_subject(name)
+    if isinstance(found, Detector):
+        raise SpecError(f"{name}: is a detector, and a network is needed here; `triscale list` shows which is which.")
+    return found
+
+
+def resolve_subject(name: str) -> Network | Detector:
+    """The network or the detector that NAME means; see `resolve`.
+
+    Raises: FileError or SpecError when it is neither.
     """
     path = Path(name)
     if not name.strip():
@@ -34,10 +48,12 @@ def resolve(name: str) -> Network:
         return network_on_hub(name)
     if families.is_network(name):
         return families.network(name)
+    if is_detector(name):
+        return detector(name)
     if path.is_dir():
         if not (path / "network.json").is_file():
             if (path / "model.safetensors").is_file():
-                return network_in_weights(path / "model.safetensors")
+                return _in_weights(path / "model.safetensors")
             raise FileError(
                 f"{path}: is a folder without network.json; expected a run's folder, a network file or a name."
             )
@@ -45,7 +61,7 @@ def resolve(name: str) -> Network:
     if path.suffix in (".onnx", ".xml"):
         raise FileError(f"{path}: is an exported file; give the run or the model.safetensors that it came from.")
     if path.suffix == ".safetensors":
-        return network_in_weights(path)
+        return _in_weights(path)
     if path.suffix != ".json" and path.is_file():
         raise FileError(
             f"{path}: is no network; expected a name, a network file (.json), a model file (.safetensors) or a run's "
@@ -53,7 +69,8 @@ def resolve(name: str) -> Network:
         )
     if path.suffix == ".json" or "/" in name:
         return read_network(path)
-    return families.network(name)
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), [*families.NETWORKS, *list_detectors()], n=1)
+    return detector(name) if near and is_detector(near[0]) else families.network(name)
 
 
 def network_on_hub(name: str) -> Network:
@@ -66,8 +83,8 @@ def network_on_hub(name: str) -> Network:
     return published.required_network(name)
 
 
-def network_in_weights(path: Path) -> Network:
-    """The network that a model file carries in its header, read without its tensors; else of the config.json beside."""
+def _in_weights(path: Path) -> Network | Detector:
+    """What a model file carries in its header, read without its tensors; else what the config.json beside it says."""
     document = _description(path)
     if document is None:
         published = published_beside(path)
@@ -79,6 +96,8 @@ def network_in_weights(path: Path) -> Network:
             f"{path}: holds the weights of a module of your own, not of a Network; to train on, name its code, and the "
             f"file after --weights; export, bench, eval and predict take it with --module."
         )
+    if "detector" in document:
+        return detector_from_dict(document["detector"])
     return network_from_dict(document.get("network"))
 
 

@@ -19,7 +19,7 @@ LABEL_SEPARATOR = "|"
 
 EXPECTED = (
     "expected DATA/CLASS/*.jpg, DATA/train/CLASS/*.jpg (and val, test), a CSV file with columns path,label[,split], "
-    "or shards (DATA/*.tar)"
+    "shards (DATA/*.tar), or a set with boxes (COCO JSON, Pascal VOC, YOLO)"
 )
 
 _CSV_COLUMNS = {

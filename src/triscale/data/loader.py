@@ -32,6 +32,7 @@ from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.errors import DataError
 from triscale.spec.network import Size
+from triscale.spec.placement import Placement
 from triscale.spec.preprocessing import Preprocessing
 
 _PIECE = 16  # images that one thread makes at a time
@@ -130,6 +131,11 @@ class Batches:
         """Batches in one epoch."""
         whole, rest = divmod(len(self.samples), self.batch_size)
         return max(1, whole) if self.drop_last else whole + (rest > 0)
+
+    def placement(self, index: int) -> Placement:
+        """Where an image with boxes lay in the input when it was last made, as evaluation has it."""
+        assert isinstance(self._items, BoxItems)
+        return self._items.placements[index]
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of all samples in the order of this epoch, int64."""

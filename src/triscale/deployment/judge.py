@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def question(predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], 
             f"{dataset.root}: has several labels an image, and {predictor.source} was trained to give one; "
             f"train a model on such data, or give data with one label an image."
         )
-    outputs = _outputs(predictor, dataset, in_order)
+    outputs = outputs_by_name(predictor.classes, predictor.source, dataset.classes, dataset.root, in_order)
     if not predictor.several:
         names = predictor.classes or dataset.classes
         labels = np.array([outputs[each.label] for each in samples], np.int64)
@@ -141,24 +142,30 @@ def calibration_of(predictor: Predictor, found: AnyEvaluation, how: str) -> Cali
     return calibration_at(found.logits, found.labels, predictor.temperature, how)
 
 
-def _outputs(predictor: Predictor, dataset: Dataset, in_order: bool) -> np.ndarray:
-    """Which output of the model each class of the data is, by name."""
-    known = predictor.classes
+def outputs_by_name(
+    known: Sequence[str], source: str, classes: Sequence[str], root: Path | str, in_order: bool = False
+) -> np.ndarray:
+    """(classes,) which output of a model each class of the data is.
+
+    known: the model's classes, in output order; none where it does not say. source, root: of model and data, as
+        messages name them. in_order: of a model that does not say: its outputs are the data's classes, in their order.
+    Raises: DataError where it names none, or not all of the data's.
+    """
     if not known and in_order:
-        return np.arange(len(dataset.classes))
+        return np.arange(len(classes))
     if not known:
         raise DataError(
-            f"{predictor.source}: does not say which classes its outputs are, so labels cannot be matched by name; "
+            f"{source}: does not say which classes its outputs are, so labels cannot be matched by name; "
             f"--in-order takes the data's classes, sorted, as its outputs."
         )
-    missing = [name for name in dataset.classes if name not in known]
+    missing = [name for name in classes if name not in known]
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         several = "classes" if len(missing) > 1 else "class"
         raise DataError(
-            f"{dataset.root}: the model does not know the {several} "
+            f"{root}: the model does not know the {several} "
             f"{', '.join(repr(name) for name in missing[:NAMED])}{more}; it knows {', '.join(known[:8])}"
             f"{f' and {len(known) - 8} more' if len(known) > 8 else ''}."
         )
     places = {name: place for place, name in enumerate(known)}
-    return np.array([places[name] for name in dataset.classes])
+    return np.array([places[name] for name in classes])

@@ -25,13 +25,24 @@ def thumbnail(path: ImagePlace, description: str) -> Html:
     try:
         image = open_image(path, (SIDE, SIDE))
     except FileError:
-        return element("div", "this image can no longer be read", css="gone")
+        return gone()
     small = max(image.size) <= SMALL
-    kind, data = "png" if small else "jpeg", io.BytesIO()
-    if small:
+    if not small:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return embedded(image, description, "small" if small else "photo", exact=small)
+
+
+def embedded(image: Image.Image, description: str, css: str, exact: bool = False) -> Html:
+    """An <img> with an image inside it, as it is; `exact` keeps every pixel."""
+    kind, data = "png" if exact else "jpeg", io.BytesIO()
+    if exact:
         image.save(data, "PNG", optimize=True)
     else:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         image.save(data, "JPEG", quality=82, optimize=True)
     source = f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
-    return Html(f'<img class="{"small" if small else "photo"}" alt="{escape(description)}" src="{source}">')
+    return Html(f'<img class="{css}" alt="{escape(description)}" src="{source}">')
+
+
+def gone() -> Html:
+    """What stands in the place of an image that is not there."""
+    return element("div", "this image can no longer be read", css="gone")

@@ -58,10 +58,13 @@ def place(preprocessing: Preprocessing, image: Size, size: Size | None = None) -
             return Placement((0.0, 0.0, width, height), size)
 
 
-def fitted(image: Size, size: Size) -> Size:
-    """(H, W) of an image made as large as `size` holds, its aspect kept but for rounding down to whole pixels."""
-    scale = min(size[0] / image[0], size[1] / image[1])
-    return max(1, int(image[0] * scale)), max(1, int(image[1] * scale))
+def fitted(image: Size, size: Size, scale: float = 1.0) -> Size:
+    """(H, W) of an image made as large as `size` holds, times `scale`, its aspect kept but for whole pixels.
+
+    Rounded down, to at least one.
+    """
+    share = min(size[0] / image[0], size[1] / image[1]) * scale
+    return max(1, int(image[0] * share)), max(1, int(image[1] * share))
 
 
 def centre_part(image: Size, size: Size, crop: float) -> Box:

@@ -186,9 +186,8 @@ class Training:
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
         if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
             recalibrate(list(models.values()), self.task.dataset.train, self.recipe, self._stop_if_asked)
-        batches = self.val_batches.epoch(0)
-        with closed_after(batches):
-            found = self.task.evaluate_all(list(models.values()), batches, "val", self._stop_if_asked, self.world)
+        judged, batches = list(models.values()), self.val_batches
+        found = self.task.evaluate_all(judged, batches, self._stop_if_asked, self.world, quick=True)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):

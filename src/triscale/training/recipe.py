@@ -11,6 +11,7 @@ from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
+from triscale.training.detection.settings import DetectionSettings
 from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
 from triscale.training.progressive import Progressive
@@ -51,6 +52,8 @@ class Recipe:
     mixup, cutmix: alpha of mixing two of a batch, 0 for none; see `Mixing`.
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
     distillation: learn from a teacher too; None learns from the labels alone.
+    detection: of a detector alone, its loss and what happens to its training images in place of `augmentation`; None is
+        as published.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
@@ -105,6 +108,7 @@ class Recipe:
     cutmix: float = 0.0
     progressive: Progressive | None = None
     distillation: Distillation | None = None
+    detection: DetectionSettings | None = None
     balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"

@@ -17,7 +17,7 @@ def content(dataset):
     """A set without the places of its files and records: sizes, boxes to a hundredth of a pixel, classes, splits."""
     return dataset.classes, [
         [
-            (each.path.name, each.size, [(*(round(value, 2) for value in box[:4]), *box[4:]) for box in each.boxes])
+            (each.path.name, each.size, [(*(round(value, 2) for value in box[:4]), *box[4:6]) for box in each.boxes])
             for each in split
         ]
         for split in (dataset.train, dataset.val, dataset.test)
@@ -198,7 +198,7 @@ class TestRecords:
 
     def test_boxes_that_stick_out_by_a_pixel_are_cut_and_others_refused(self, tmp_path):
         table = write_coco(tmp_path) / "annotations" / "instances_train.json"
-        edit(table, lambda document: document["annotations"][0].update(bbox=[-1, 62, 30, 35.5]))
+        edit(table, lambda document: document["annotations"][0].update(bbox=[-1, 62, 30, 35.5], area=None))
         dataset = read_boxes(tmp_path)
         assert dataset.train[0].boxes == (BoxLabel(0, 62, 29, 96, 0),)
         cut = "1 boxes that leave the image by up to 2 pixels were cut, first in train/shape000.png."
@@ -214,6 +214,15 @@ class TestRecords:
         record = write_voc(tmp_path / "voc") / "Annotations" / "shape000.xml"
         record.write_text(record.read_text().replace("<difficult>0", "<difficult>1"))
         assert read_boxes(tmp_path / "voc").train[0].boxes[0].crowd
+
+    @pytest.mark.parametrize(
+        ("said", "read"),
+        [(1234.5, 1234.5), (7, 7.0), (0, None), (-3, None), (None, None), ("12", None), (True, None), (529, None)],
+    )
+    def test_the_area_of_an_object_is_kept_where_it_is_a_number_other_than_its_box_s(self, said, read, tmp_path):
+        table = write_coco(tmp_path) / "annotations" / "instances_train.json"
+        edit(table, lambda document: document["annotations"][0].update(area=said))
+        assert read_boxes(tmp_path).train[0].boxes[0].area == read
 
     @pytest.mark.parametrize("turn", [5, 6, 7, 8])
     def test_boxes_of_the_stored_image_are_turned_with_it(self, turn, tmp_path):
@@ -340,7 +349,7 @@ class TestWholeSets:
         [
             ({}, "no boxes found in this folder; expected COCO JSON"),
             ({"a.json": '{"images": [], "annotations": [], "categories": []}'}, "COCO records without any image"),
-            ({"a.json": '{"images": [1], "annotations": 2}'}, "a.json: not COCO JSON (Expected `object`, got `int`"),
+            ({"a.json": '{"images": [1], "annotations": []}'}, "a.json: not COCO JSON (Expected `object`, got `int`"),
             (
                 {"a.json": '{"annotations": [], "images": [{"id": 1} {"id": 2}]}'},
                 "a.json: not COCO JSON (Expecting ',' delimiter: line 1",
@@ -349,7 +358,7 @@ class TestWholeSets:
             ({"data.yaml": "names: [a, b]\nnc: 3\ntrain: here\n"}, "data.yaml: nc is 3, but there are 2 names"),
             ({"data.yaml": "names: *anchor\ntrain: here\n"}, "data.yaml: '*anchor' is more of YAML than is read here"),
             ({"data.yaml": "names: [a, b\ntrain: here\n"}, "data.yaml: a bracket that opens before"),
-            ({"a.xml": "<annotation><filename>a.jpg</filename></annotation>"}, "missing: a.xml: no such file"),
+            ({"a.xml": "<annotation><filename>a.jpg</filename></annotation>"}, "missing: a.xml: a.jpg: no such file"),
         ],
     )
     def test_what_is_no_set_is_refused_in_one_line(self, files, expected, tmp_path):

@@ -13,14 +13,14 @@ from triscale.errors import DataError
 
 
 class NamedClass(NamedTuple):
-    """A class where it is named. key: its id there. used: whether anything has it there."""
+    """A class where it is named. key: its id there. used: how many boxes have it there."""
 
     name: str
     key: object
     split: str | None
     path: Path
     record: str
-    used: bool = True
+    used: int = 1
 
 
 def learnt_names(named: Sequence[NamedClass]) -> tuple[dict[str, tuple[Path, str]], list[BoxFinding]]:
@@ -61,7 +61,7 @@ def doubtful_names(named: Sequence[NamedClass]) -> list[BoxFinding]:
         if each.name in trained or not trained:
             groups[_plain(each.name)].setdefault(each.name, each)
     for variants in groups.values():
-        first, *others = variants.values()
+        first, *others = sorted(variants.values(), key=lambda each: -each.used)
         for each in others:
             message = f"class {each.name!r} beside {first.name!r}: are they one? They are learnt as two"
             findings.append(BoxFinding("class-names", each.path, each.record, message, first.record))

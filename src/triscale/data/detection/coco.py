@@ -47,6 +47,7 @@ class _Annotation(msgspec.Struct, gc=False):
     category_id: Any = None
     bbox: Any = None
     iscrowd: Any = 0
+    area: Any = None
 
 
 class _Category(msgspec.Struct, gc=False):
@@ -137,16 +138,14 @@ def _no_collection() -> Generator[None]:
 
 def _named(files: Sequence[_File], gathered: Gathered) -> list[NamedClass]:
     """Every category of every file, in the order of ids; a labelling tool's placeholder is left out."""
-    used = [
-        {each.category_id for each in file.document.annotations or () if _is_id(each.category_id)} for file in files
-    ]
-    named = [
-        NamedClass(
-            file.names[each], each, file.split, file.path, f"{file.name}: category {each}", each in own
+    named = []
+    for file in files:
+        used = collections.Counter(
+            each.category_id for each in file.document.annotations or () if _is_id(each.category_id)
         )
-        for file, own in zip(files, used, strict=True)
-        for each in sorted(file.names, key=_order)
-    ]  # fmt: skip
+        for key in sorted(file.names, key=_order):
+            where = f"{file.name}: category {key}"
+            named.append(NamedClass(file.names[key], key, file.split, file.path, where, used[key]))
     placeholders = _placeholders(files) - {each.name for each in named if each.used}
     if not placeholders or len({each.name for each in named}) == len(placeholders):
         return named
@@ -157,9 +156,12 @@ def _named(files: Sequence[_File], gathered: Gathered) -> list[NamedClass]:
 
 def _placeholders(files: Sequence[_File]) -> set[str]:
     """Roboflow's category 0: the supercategory of others, itself below none."""
-    categories = [each for file in files for each in file.document.categories or () if isinstance(each.name, str)]
-    above = {each.supercategory for each in categories if each.supercategory != each.name}
-    return {each.name for each in categories if each.name in above and each.supercategory in (None, "", "none")}
+    names: dict[str, str] = {}  # name -> supercategory
+    for file in files:
+        for each in file.document.categories or ():
+            above = each.supercategory if isinstance(each.supercategory, str) else ""
+            names[each.name if isinstance(each.name, str) else ""] = above
+    return {above for name, above in names.items() if above != name and names.get(above) in ("", "none")}
 
 
 def _gather(
@@ -222,13 +224,15 @@ def _boxes(
         if each.category_id not in labels:  # a class that train has not, named as such
             continue
         key = f"#{position + 1}" if each.id is None else each.id
-        found[each.image_id].append(SaidBox(tuple(each.bbox), labels[each.category_id], key, bool(each.iscrowd)))
+        crowd = each.iscrowd in (1, "1")
+        box = SaidBox(tuple(each.bbox), labels[each.category_id], key, crowd, _area(each))
+        found[each.image_id].append(box)
     return found
 
 
 def _fault(each: _Annotation, images: dict[Any, _Image], names: dict[Any, str]) -> tuple[BoxFault, str] | None:
     if not _is_key(each.id) or not _is_key(each.image_id) or not _is_key(each.category_id):
-        return "bad-record", f"ids must be numbers, got {each.id!r}, {each.image_id!r} and {each.category_id!r}"
+        return "bad-record", f"ids must be whole numbers, got {each.id!r}, {each.image_id!r} and {each.category_id!r}"
     if each.image_id not in images:
         return "unknown-image", f"image_id {each.image_id!r} is none of the {len(images)} images of the file"
     if each.category_id not in names:
@@ -248,6 +252,14 @@ def box_fault(values: Any) -> tuple[BoxFault, str] | None:
     return None
 
 
+def _area(each: _Annotation) -> float | None:
+    """Of the object, where that is a number of pixels other than its box's; what else it is harms nobody."""
+    is_number = type(each.area) is float or type(each.area) is int
+    if not is_number or not 0 < each.area < math.inf or each.area == each.bbox[2] * each.bbox[3]:
+        return None
+    return float(each.area)
+
+
 def _size(each: _Image, file: _File, gathered: Gathered) -> Size | None:
     if each.width is None and each.height is None:
         return None
@@ -264,12 +276,12 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    return type(value) is int or type(value) is str
+    return type(value) is int or type(value) is str or (type(value) is float and value.is_integer())
 
 
 def _is_key(value: Any) -> bool:
     """Whether it can be looked up: an id, or none."""
-    return value is None or type(value) is int or type(value) is str
+    return value is None or _is_id(value)
 
 
 def _order(value: Any) -> tuple[bool, Any]:

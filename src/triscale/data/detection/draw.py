@@ -20,8 +20,9 @@ _GREY: Colour = (95, 95, 95)
 # told apart by people of any colour vision as far as that goes; none is the red of what is wrong
 _FIRST: tuple[Colour, ...] = (
     (255, 176, 0), (0, 158, 255), (60, 215, 90), (240, 110, 220), (0, 220, 210), (255, 125, 60), (160, 125, 255),
-    (205, 225, 40), (120, 75, 40), (20, 90, 190), (10, 120, 60), (150, 30, 130),
+    (205, 225, 40), (160, 100, 50), (45, 105, 215), (15, 135, 70), (165, 60, 150),
 )  # fmt: skip
+_GOLDEN = 0.61803398875  # steps of this part of the circle of hues never come close to each other
 _SHOWN = 48  # letters of a name
 
 
@@ -39,23 +40,34 @@ class Mark:
 
 
 def class_colour(number: int) -> Colour:
-    """The colour of a class, always the same."""
-    if number < len(_FIRST):
-        return _FIRST[number]
-    hue = (number * 0.61803398875) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, (0.9, 0.55, 0.75)[number % 3], (1.0, 0.95, 0.7)[number % 3])
-    return round(255 * red), round(255 * green), round(255 * blue)
+    """The colour of a class, always the same; after some thirty classes they come again."""
+    colours = _palette()
+    return colours[number % len(colours)]
+
+
+@functools.cache
+def _palette() -> tuple[Colour, ...]:
+    """The first colours, and more that differ from all before, from the red of faults, and from black."""
+    colours = list(_FIRST)
+    for number in range(600):
+        saturation, value = ((0.85, 1.0), (0.5, 0.95), (0.75, 0.68))[number % 3]
+        red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1, saturation, value)
+        colour = round(255 * red), round(255 * green), round(255 * blue)
+        differs = all(sum(abs(a - b) for a, b in zip(colour, each, strict=True)) >= 60 for each in (*colours, RED))
+        if differs and 2 * red + 7 * green + blue >= 3.5:  # about its brightness
+            colours.append(colour)
+    return tuple(colours)
 
 
 def draw_marks(image: Image.Image, marks: Sequence[Mark], least: int = 640, most: int = 1600) -> Image.Image:
     """A picture of an image with boxes and names.
 
     image: RGB. least, most: pixels of the picture's longer side; a smaller image is enlarged by a whole number, so that
-    its own pixels stay visible, and a larger one made smaller.
+    its own pixels stay visible, and a larger one made smaller; where both are one number, it is met.
     Returns: a new RGB image.
     """
     longer = max(image.size)
-    scale = most / longer if longer > most else float(max(1, min(-(-least // longer), most // longer)))
+    scale = most / longer if longer > most or least == most else float(max(1, min(-(-least // longer), most // longer)))
     width, height = (max(1, round(side * scale)) for side in image.size)
     how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     picture = image.convert("RGB") if scale == 1 else image.convert("RGB").resize((width, height), how)
@@ -81,10 +93,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def _scaled(box: Corners, scale: float, size: tuple[int, int], line: int) -> Corners:
     """Where the frame is drawn: outside of what it frames; what leaves the picture is led along its edge."""
     left, top, right, bottom = (each * scale for each in box)
-    width, height = size
-    x1, x2 = (min(max(each, 0.0), width - 1.0) for each in (min(left, right) - line, max(left, right) + line - 1))
-    y1, y2 = (min(max(each, 0.0), height - 1.0) for each in (min(top, bottom) - line, max(top, bottom) + line - 1))
+    (width, height), out = size, line + _edge(line)
+    x1, x2 = (min(max(each, 0.0), width - 1.0) for each in (min(left, right) - out, max(left, right) + out - 1))
+    y1, y2 = (min(max(each, 0.0), height - 1.0) for each in (min(top, bottom) - out, max(top, bottom) + out - 1))
     return x1, y1, x2, y2
+
+
+def _edge(line: int) -> int:
+    """Pixels of the dark lines on both sides of a line of colour."""
+    return max(1, line // 3)
 
 
 def _area(box: Corners) -> float:
@@ -93,7 +110,7 @@ def _area(box: Corners) -> float:
 
 def _frame(pen: ImageDraw.ImageDraw, box: Corners, mark: Mark, line: int) -> None:
     """A line of the colour between two dark ones, which show it on what is as bright."""
-    edge = max(1, line // 3)
+    edge = _edge(line)
     x1, y1, x2, y2 = box
     pen.rectangle((x1 - edge, y1 - edge, x2 + edge, y2 + edge), outline=_DARK, width=line + 2 * edge)
     if not mark.dashed:
@@ -180,9 +197,10 @@ def contact_sheet(cells: Sequence[tuple[Image.Image, Sequence[Mark], str, bool]]
     for number, (picture, (_, _, caption, wrong)) in enumerate(zip(pictures, cells, strict=True)):
         row, column = divmod(number, columns)
         left = gap + column * (side + gap)
-        page.paste(picture, (left + (side - picture.width) // 2, top))
+        left += (side - picture.width) // 2
         while caption and pen.textlength(caption, font=font) > side:
             caption = caption[:-2].rstrip("…") + "…"
+        page.paste(picture, (left, top))
         pen.text((left, top + heights[row] + 3), caption, font=font, fill=RED if wrong else _GREY)
         top += heights[row] + gap + 24 if column == columns - 1 else 0
     return page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from triscale.data.detection.layouts import coco_files, is_coco, list_coco, list_coco_file, list_voc, voc_folders
+from triscale.data.detection.layouts import coco_files, list_coco, list_coco_file, list_voc, voc_folders
 from triscale.data.detection.said import BoxListing
 from triscale.data.detection.tree import look_into
 from triscale.data.detection.yolo import read_yolo
@@ -17,11 +17,11 @@ EXPECTED = (
     "expected COCO JSON (a file, or a folder with annotations/ and images), Pascal VOC (XML files in Annotations/ or "
     "beside the images), or YOLO (data.yaml, or labels/ beside images/)"
 )
-_FILES = (".json", ".yaml", ".yml")
+_RECORDS = (".json", ".yaml", ".yml", ".xml")
 
 
 def is_boxes(path: str | Path) -> bool:
-    """Whether DATA has boxes: a COCO JSON file, a YOLO data file, or a folder with records of COCO, VOC or YOLO.
+    """Whether DATA has boxes: a JSON, XML or YAML file, or a folder with records of COCO, VOC or YOLO.
 
     Only names and the beginnings of files are looked at; what cannot be looked at has none.
     """
@@ -30,7 +30,7 @@ def is_boxes(path: str | Path) -> bool:
     path = Path(path)
     try:
         if path.is_file():
-            return is_coco(path) if path.suffix.lower() == ".json" else path.suffix.lower() in _FILES
+            return path.suffix.lower() in _RECORDS  # nobody else reads them, and their reader says what is wrong
         folders = look_into(path) if path.is_dir() else []
         return bool(folders) and bool(coco_files(folders) or voc_folders(folders) or is_yolo(folders))
     except (OSError, DataError):  # whoever reads it as images says why

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from triscale.data.detection.dataset import BoxLabel
-from triscale.data.detection.said import BoxFault, BoxFinding, BoxListing, Corners, Form, SaidBox, SaidImage, corners
+from triscale.data.detection.said import BoxFault, BoxFinding, Corners, Form, SaidBox, SaidImage, corners
 from triscale.data.images import ImageError
 from triscale.spec.network import Size
 
 SLACK = 2.0  # pixels outside of the image that are rounding, not a fault
-ENOUGH = 5  # boxes of a file that must be wrong in the same way before the file is, not the boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,13 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
             continue
         inside = _clip(place, shown)
         clipped += inside != place
-        boxes.append(BoxLabel(*inside, each.label, each.crowd))
+        boxes.append(BoxLabel(*inside, each.label, each.crowd, each.area))
     return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected))
 
 
 def unusable(image: SaidImage, error: ImageError) -> Judged:
     """An image that cannot be opened."""
-    finding = BoxFinding(error.fault, error.path, image.record, error.why.rstrip("."))
+    finding = BoxFinding(error.fault, error.path, image.record, f"{image.name}: {error.why.rstrip('.')}")
     return Judged(image, (0, 0), (), (finding,), usable=False)
 
 
@@ -108,76 +104,3 @@ def _turned(place: Corners, shown: Size, turn: int) -> Corners:
     left, right = (width - y2, width - y1) if turn in (6, 7) else (y1, y2)
     top, bottom = (height - x2, height - x1) if turn in (7, 8) else (x1, x2)
     return left, top, right, bottom
-
-
-_READINGS = {
-    "xyxy": "x1, y1, x2, y2",
-    "xywh": "x1, y1, width, height",
-    "yxyx": "y1, x1, y2, x2",
-    "centre": "centre x, centre y, width, height",
-}
-
-
-def _read_as(values: Corners, reading: str) -> Corners:
-    a, b, c, d = values
-    if reading == "xyxy":
-        return a, b, c, d
-    if reading == "xywh":
-        return a, b, a + c, b + d
-    return (b, a, d, c) if reading == "yxyx" else (a - c / 2, b - d / 2, a + c / 2, b + d / 2)
-
-
-def wrong_forms(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFinding]:
-    """Files whose boxes fit their images when read in another form, and do not as they are: one finding for each.
-
-    A file is where its boxes stand: one JSON file, or a folder of XML or text files.
-    """
-    files: dict[tuple[Path, str], list[Judged]] = collections.defaultdict(list)
-    for each in judged:
-        source = each.said.source
-        shared = source if listing.layout == "COCO" else str(Path(source).parent)
-        files[listing.root / shared, shared].append(each)
-    findings = []
-    for (path, name), own in files.items():
-        finding = _wrong_form(path, name, listing.form, own)
-        findings += [finding] if finding else []
-    return findings
-
-
-def _wrong_form(path: Path, name: str, form: Form, own: Sequence[Judged]) -> BoxFinding | None:
-    usual = {"xywh": "xywh", "voc": "xyxy", "xyxy": "xyxy", "cxcywh": "centre"}[form]
-    bad = [(each, finding) for each in own for finding in each.findings if each.usable]
-    count = sum(len(each.said.boxes) for each in own if each.usable)
-    kinds = collections.Counter(finding.kind for _, finding in bad)
-    example = bad[0][1].record if bad else ""
-    for kind, expected in (("normalised", "pixels"), ("pixels", "shares of the image")):
-        if kinds[kind] >= ENOUGH and 2 * kinds[kind] > count:
-            message = f"{kinds[kind]} of {count} boxes are {_WRONG[kind]}, first {example}; expected {expected}"
-            return BoxFinding(kind, path, name, message)
-    wrong = kinds["outside"] + kinds["no-area"]
-    if wrong < ENOUGH or 4 * wrong < count:
-        return None
-    for reading, words in _READINGS.items():
-        if reading != usual and _fitting(own, reading, form) >= 0.98 * count:
-            message = (
-                f"{wrong} of {count} boxes leave their images or have no area when read as {_READINGS[usual]}, "
-                f"and fit when read as {words}; first {example}"
-            )
-            return BoxFinding("wrong-form", path, name, message)
-    return None
-
-
-_WRONG = {"normalised": "shares of the image", "pixels": "in pixels"}
-
-
-def _fitting(own: Sequence[Judged], reading: str, form: Form) -> int:
-    """How many boxes are inside of their images and of some area when read so."""
-    fitting = 0
-    for each in own:
-        for box in each.said.boxes if each.usable else ():
-            height, width = (1.0, 1.0) if form == "cxcywh" else each.size
-            slack = 0.002 if form == "cxcywh" else SLACK
-            x1, y1, x2, y2 = _read_as(box.values, reading)
-            inside = x1 >= -slack and y1 >= -slack and x2 <= width + slack and y2 <= height + slack
-            fitting += inside and x2 > x1 and y2 > y1
-    return fitting

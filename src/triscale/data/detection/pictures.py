@@ -27,8 +27,7 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
     can, and an image without objects.
     Returns: the files, the sheet first. Raises: FileError where they cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder}: is a file; give a folder for the pictures.")
+    require_folder(folder)
     wrong = collections.defaultdict(list)
     for each in report.findings:
         wrong[str(each.path)].append(each.kind)
@@ -48,6 +47,12 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
     if not cells:
         raise FileError(f"{report.root}: no image of it can be drawn.")
     return [_write(contact_sheet(cells), folder / "sheet.jpg"), *files]
+
+
+def require_folder(folder: Path) -> None:
+    """Raise FileError where pictures cannot go; ask before any work is done."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: is a file; give a folder for the pictures.")
 
 
 def _write(picture: Image.Image, path: Path) -> Path:

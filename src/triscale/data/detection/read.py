@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 from triscale.data.dataset import require_shares, split_of
 from triscale.data.detection.dataset import BoxDataset, BoxSample
 from triscale.data.detection.find import find_boxes
-from triscale.data.detection.judge import Judged, judge, unusable, wrong_forms
+from triscale.data.detection.judge import Judged, judge, unusable
 from triscale.data.detection.said import BoxFinding, BoxListing, SaidImage
+from triscale.data.detection.whole import absent_images, wrong_forms
 from triscale.data.facts import look
 from triscale.data.images import ImageError, image_header, image_orientation
 from triscale.data.listing import LABEL_SEPARATOR, Entry, Facts
@@ -84,7 +86,7 @@ def judge_file(image: SaidImage, listing: BoxListing) -> Judged:
 
 def findings_of(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFinding]:
     """All that keeps records from being used: what is wrong with whole files first, and not again box by box."""
-    whole = wrong_forms(listing, judged)
+    whole = [*absent_images(listing, judged), *wrong_forms(listing, judged)]
     told = {(finding.record, kind) for finding in whole for kind in (finding.kind, "outside", "no-area")}
     own = [
         finding
@@ -92,6 +94,8 @@ def findings_of(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFindin
         for finding in each.findings
         if not {(each.said.source, finding.kind), (str(Path(each.said.source).parent), finding.kind)} & told
     ]
+    here = listing.root.name  # what a person calls the folder that "." is
+    whole = [dataclasses.replace(each, record=here) if each.record == "." else each for each in whole]
     return [*whole, *listing.findings, *own]
 
 

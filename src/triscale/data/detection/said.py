@@ -52,13 +52,15 @@ class SaidBox(NamedTuple):
     """One box as its record says it.
 
     values: four finite numbers in the listing's form. label: the class's position in `BoxListing.classes`.
-    key: what finds the record in its file: an id, a line. crowd: COCO's iscrowd, VOC's difficult.
+    key: what finds the record in its file: an id, a line. crowd: COCO's iscrowd, VOC's difficult. area: of the object
+        itself, in pixels, where COCO says it.
     """
 
     values: Corners
     label: int
     key: int | str
     crowd: bool = False
+    area: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ in pixels counted from 1, both ends inside the box. LabelImg and others count fr
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,12 +48,7 @@ def read_voc(
     """
     gathered = Gathered()
     read = [each for path, split in files if (each := _read(path, relative_name(path, root), split, gathered))]
-    first: dict[str, NamedClass] = {}
-    for each in sorted(read, key=lambda one: one.split not in (None, "train")):
-        for number, name, _, _ in each.objects:
-            if name not in first:
-                first[name] = NamedClass(name, name, each.split, each.path, f"{each.name}: object {number}")
-    named = [first[name] for name in sorted(first)]
+    named = _named(read)
     classes, unknown = learnt_names(named)
     gathered.findings += unknown
     gathered.doubts += doubtful_names(named)
@@ -66,6 +62,18 @@ def read_voc(
         name = relative_name(path, root)
         gathered.images.append(SaidImage(name, path, each.name, each.name, "object", boxes, each.size, each.split))
     return gathered.listing(root, "VOC", _form(read, gathered), classes)
+
+
+def _named(read: Sequence[_Record]) -> list[NamedClass]:
+    """Every class where it stands first, in training files if it is there."""
+    first: dict[str, NamedClass] = {}
+    used: collections.Counter[str] = collections.Counter()
+    for each in sorted(read, key=lambda one: one.split not in (None, "train")):
+        for number, name, _, _ in each.objects:
+            used[name] += 1
+            if name not in first:
+                first[name] = NamedClass(name, name, each.split, each.path, f"{each.name}: object {number}")
+    return [first[name]._replace(used=used[name]) for name in sorted(first)]
 
 
 def _form(read: Sequence[_Record], gathered: Gathered) -> Form:
@@ -85,9 +93,9 @@ def _paths(
     found: dict[int, Path] = {}
     for number, each in enumerate(read):
         same = images.get(each.path.stem, [])
-        beside = [path for path in same if path.parent == each.path.parent] or same
-        if len(beside) == 1:
-            found[number] = beside[0]
+        if same:  # of several, the one whose folders are called most alike: VOC2007/JPEGImages, images/train
+            own = set(each.path.parent.parts)
+            found[number] = max(same, key=lambda path: len(own & set(path.parent.parts)))
     left = [number for number in range(len(read)) if number not in found]
     near = [*folders, *dict.fromkeys(read[number].path.parent for number in left)]
     places = Places(root).find([read[number].said or f"{read[number].path.stem}.jpg" for number in left], near)
@@ -98,7 +106,7 @@ def _paths(
 def _read(path: Path, name: str, split: str | None, gathered: Gathered) -> _Record | None:
     try:
         tree = parse_xml(read_limited(path, MOST_BYTES, "XML files"))
-    except (ParseError, DataError, ValueError) as error:
+    except (ParseError, DataError, ValueError, LookupError) as error:
         why = str(error).removeprefix(f"{path}: ")
         gathered.findings.append(BoxFinding("bad-record", path, name, f"not readable as XML ({why})"))
         return None
@@ -162,7 +170,7 @@ class _NoDeclarations(TreeBuilder):
 def parse_xml(data: bytes) -> Element:
     """The tree of a small XML document from anywhere: no document type, hence no entities, nothing from outside.
 
-    Raises: ParseError or ValueError for what is no such document.
+    Raises: ParseError, or LookupError or ValueError (encodings), for what is no such document.
     """
     parser = XMLParser(target=_NoDeclarations())
     parser.feed(data)

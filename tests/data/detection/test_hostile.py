@@ -1,0 +1,175 @@
+"""Whatever stands in a file of records: one of our own errors, or a set whose boxes lie in their images."""
+
+import json
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.boxes import drawn_set, write_coco, write_voc, write_yolo
+from triscale.data.detection import coco, voc, yolo
+from triscale.data.detection.check import check_boxes
+from triscale.data.detection.data_yaml import read_data_yaml
+from triscale.data.detection.find import find_boxes, is_boxes
+from triscale.data.detection.pictures import draw_report
+from triscale.data.detection.read import read_boxes
+from triscale.data.detection.voc import parse_xml
+from triscale.errors import DataError, FileError, TriscaleError
+
+AGAIN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+NUMBERS = st.one_of(
+    st.integers(-5, 60), st.floats(-5, 60), st.just(float("nan")), st.just(float("inf")), st.just(10**400)
+)
+ANYTHING = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=5), st.lists(NUMBERS, max_size=5), st.just({}))
+BOX = st.one_of(st.lists(NUMBERS, min_size=4, max_size=4), ANYTHING)
+IDS = st.one_of(st.integers(0, 3), ANYTHING)
+MAYBE = {"width": ANYTHING, "height": ANYTHING}
+WORDS = ["names", "train", ":", " ", "\n", "- ", "[", "]", "{", "}", "'", '"', ",", "#", "0", "a", "&", "nc"]
+NAMES = st.one_of(st.sampled_from(["a.png", "b.png", "../a.png", "/a.png", "C:\\a.png", "", "\0", "x" * 400]), ANYTHING)
+SETS = st.fixed_dictionaries({
+    "images": st.lists(
+        st.fixed_dictionaries({"id": IDS, "file_name": NAMES}, optional=MAYBE), max_size=4
+    ),
+    "annotations": st.lists(
+        st.fixed_dictionaries(
+            {"image_id": IDS, "category_id": IDS, "bbox": BOX}, optional={"id": IDS, "iscrowd": ANYTHING}
+        ),
+        max_size=6,
+    ),
+    "categories": st.lists(
+        st.fixed_dictionaries(
+            {"id": IDS, "name": st.one_of(st.text(max_size=3), ANYTHING)}, optional={"supercategory": ANYTHING}
+        ),
+        max_size=3,
+    ),
+})  # fmt: skip
+
+
+def is_sound(dataset):
+    """Every box has an area inside of its image, and every label a class."""
+    for sample in (*dataset.train, *dataset.val, *dataset.test):
+        height, width = sample.size
+        for box in sample.boxes:
+            assert 0 <= box.x1 < box.x2 <= width
+            assert 0 <= box.y1 < box.y2 <= height
+            assert 0 <= box.label < len(dataset.classes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("hostile")
+    Image.new("RGB", (48, 32), "teal").save(place / "a.png")
+    Image.new("RGB", (32, 48), "olive").save(place / "b.png")
+    return place
+
+
+@AGAIN
+@given(document=SETS)
+def test_any_coco_file_is_read_or_refused(document, folder):
+    (folder / "all.json").write_text(json.dumps(document))
+    try:
+        report = check_boxes(folder / "all.json")
+        assert all(each.record and each.message and "\n" not in each.message for each in report.findings)
+        is_sound(read_boxes(folder / "all.json", skip_broken=True))
+    except TriscaleError as error:
+        assert "\n" not in str(error)
+
+
+@AGAIN
+@given(text=st.text(alphabet="0123456789. -naife\t\n", max_size=80))
+def test_any_label_file_is_read_or_refused(text, folder):
+    (folder / "a.txt").write_text(text)
+    (folder / "classes.txt").write_text("one\ntwo\n")
+    (folder / "all.json").unlink(missing_ok=True)
+    try:
+        is_sound(read_boxes(folder, skip_broken=True))
+    except TriscaleError as error:
+        assert "\n" not in str(error)
+
+
+@AGAIN
+@given(text=st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
+def test_any_data_file_is_read_or_refused(text, tmp_path):
+    (tmp_path / "data.yaml").write_text(text)
+    try:
+        assert all(read_data_yaml(tmp_path / "data.yaml").names)
+    except TriscaleError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
+        b'<!DOCTYPE a SYSTEM "http://127.0.0.1/a.dtd"><a/>',
+        b"<a>&b;</a>",
+        b"",
+        b"<a>",
+        b"\xff\xfe\x00",
+        b'<?xml version="1.0" encoding="nothing"?><a/>',
+    ],
+)
+def test_no_xml_declares_or_fetches_anything(data, tmp_path):
+    record = write_voc(tmp_path, drawn_set(4)) / "Annotations" / "shape000.xml"
+    record.write_bytes(data)
+    (finding,) = check_boxes(tmp_path).findings
+    assert (finding.kind, finding.record) == ("bad-record", "Annotations/shape000.xml")
+
+
+def test_xml_in_utf_16_is_read(tmp_path):
+    record = write_voc(tmp_path, drawn_set(4)) / "Annotations" / "shape000.xml"
+    record.write_bytes(f'<?xml version="1.0" encoding="utf-16"?>{record.read_text()}'.encode("utf-16"))
+    assert check_boxes(tmp_path).ok
+    assert parse_xml(record.read_bytes()).findtext("filename") == "shape000.png"
+
+
+@pytest.mark.parametrize(
+    ("module", "write", "name"),
+    [
+        (coco, write_coco, "annotations/instances_train.json"),
+        (voc, write_voc, "Annotations/shape000.xml"),
+        (yolo, write_yolo, "labels/train/shape000.txt"),
+    ],
+)
+def test_files_that_are_too_large_are_not_read(module, write, name, tmp_path, monkeypatch):
+    file = write(tmp_path, drawn_set(4)) / name
+    monkeypatch.setattr(module, "MOST_BYTES", 20)
+    with pytest.raises(
+        DataError, match=rf"{file.name}: .*{file.stat().st_size:,} bytes; .* of more than 20 are not read"
+    ):
+        read_boxes(tmp_path)
+
+
+def test_a_deeply_nested_file_is_refused(tmp_path):
+    (tmp_path / "deep.json").write_text('{"images": [' + "[" * 100_000)
+    with pytest.raises(DataError, match=r"deep\.json: not COCO JSON"):
+        read_boxes(tmp_path / "deep.json")
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(tmp_path):
+    write_coco(tmp_path, drawn_set(4))
+    (tmp_path / "train" / "again").symlink_to(tmp_path)
+    assert is_boxes(tmp_path)
+    assert len(find_boxes(tmp_path).images) == 4
+
+
+def test_names_that_are_not_utf_8_are_used_and_can_be_printed(tmp_path):
+    write_yolo(tmp_path)
+    odd = os.fsdecode(b"caf\xe9")
+    for kind, suffix in (("images", "png"), ("labels", "txt")):
+        (tmp_path / kind / "train" / f"shape000.{suffix}").rename(tmp_path / kind / "train" / f"{odd}.{suffix}")
+    (tmp_path / "labels" / "train" / f"{odd}.txt").write_text("0 0.5 0.5 0.9 0")
+    (finding,) = check_boxes(tmp_path).findings
+    assert finding.record == f"labels/train/{odd}.txt: line 1"
+    with pytest.raises(DataError, match="no-area: labels/train/caf"):
+        read_boxes(tmp_path)
+
+
+def test_pictures_go_into_a_folder_or_nowhere(tmp_path):
+    report = check_boxes(write_coco(tmp_path / "set", drawn_set(4)))
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(FileError, match="is a file; give a folder for the pictures"):
+        draw_report(report, tmp_path / "file")
