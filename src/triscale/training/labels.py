@@ -72,6 +72,7 @@ class LabelTask:
             part=world.part,
             class_weights=self.class_weights if self.recipe.balance == "sampling" else None,
             size=stage.size,
+            as_bytes=self.recipe.augment_on == "device",
             target_width=self.dataset.target_width,
         )
 
