@@ -95,7 +95,7 @@ def test_an_image_in_which_nothing_is_found_is_all_padding(engine):
 def test_scores_that_round_to_1_are_told_by_their_logits(engine):
     logits, offsets = answers(3)
     logits = logits * 2 + 40
-    boxes, scores, labels = engine(with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression()), logits, offsets)
+    boxes, scores, labels, _ = engine(with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression()), logits, offsets)
     assert scores.min() == 1
     for number, expected in enumerate(detections(logits, offsets, ANCHORS, SIZE, Suppression())):
         np.testing.assert_allclose(boxes[number], expected.boxes, atol=1e-3)
