@@ -25,11 +25,12 @@ from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
 
 SIZES = (0.8, 1.25)  # of a piece, against its size in the network's input
-LARGEST = 0.45  # of the input's shorter side: several pieces must find room
+CANVAS = 192  # pixels at most on a side: pieces are as large as in the network's input, and less of it is empty
+LARGEST = 0.45  # of the shorter side: several pieces must find room
 PIECES = 9  # of one collage, at most; every third of them is an object
 BESIDE = 2  # pieces of no box, for each object
-AWAY = (0.5, 0.9)  # how far they are cut out from it, in its own sides
-SHARED = 0.25  # what they may share with any box, as a part of the smaller one
+AWAY = (0.75, 1.2)  # how far they are cut out from it, in its own sides
+SHARED = 0.2  # what they may share with any box, as a part of the smaller one
 MARGIN = 0.12  # of a side, that is cut out around a box
 LIGHT = (0.6, 1.5)  # brightness and contrast
 TRIES = 12
@@ -60,6 +61,12 @@ class Collages:
     flip_vertical: float = 0.0
     seed: int = 0
 
+    @property
+    def size(self) -> Size:
+        """(H, W) of a collage."""
+        height, width = self.preprocessing.size
+        return min(height, CANVAS), min(width, CANVAS)
+
     def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As many collages as there are images, (N, C, H, W); and their targets, (N, M, 5), as batches have them."""
         objects = [cut for own in self.boxes for cut in own]
@@ -77,7 +84,7 @@ class Collages:
     def _one(self, objects: Sequence[Cut], number: int, place: int) -> tuple[Image.Image, np.ndarray]:
         """The place-th collage of a batch. Returns: it, and rows (M, 5) of its objects."""
         dice = dice_for(self.seed, number, place)
-        size = self.preprocessing.size
+        size = self.size
         picture = self._background(dice)
         taken: list[tuple[int, int, int, int]] = []
         rows: list[Sequence[float]] = []
@@ -100,7 +107,7 @@ class Collages:
     def _background(self, dice: random.Random) -> Image.Image:
         image = self.images[int(dice.random() * len(self.images))]
         small = image.resize((_SMOOTH, _SMOOTH), Image.Resampling.BOX)
-        return resize(small, self.preprocessing.size, self.preprocessing)
+        return resize(small, self.size, self.preprocessing)
 
     def _beside(self, cut: Cut, dice: random.Random) -> Cut | None:
         """A piece next to an object that holds little of any; None where there is none."""
@@ -125,7 +132,7 @@ class Collages:
         right = min(float(image.width), x2 + margins[2] * (x2 - x1))
         bottom = min(float(image.height), y2 + margins[3] * (y2 - y1))
         scale = min(size[0] / image.height, size[1] / image.width) * dice.uniform(*SIZES)
-        scale = min(scale, LARGEST * min(size) / max(right - left, bottom - top))
+        scale = min(scale, LARGEST * min(self.size) / max(right - left, bottom - top))
         height, width = max(2, round((bottom - top) * scale)), max(2, round((right - left) * scale))
         shown = resize(image, (height, width), self.preprocessing, (left, top, right, bottom))
         across, down = width / (right - left), height / (bottom - top)

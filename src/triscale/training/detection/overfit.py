@@ -132,17 +132,19 @@ def overfit(
     count: int,
     findings: Sequence[BoxFinding] = (),
     progress: Progress | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> Overfit:
     """Train a detector on a few images of a set, and score it on other views of the same ones; nothing is written.
 
     model: on the device where it is to train; it is changed. recipe: its loss, and whether images may be mirrored; how
-        fast and how long is chosen here. findings: of the data check, for the verdict.
+        fast and how long is chosen here. findings: of the data check, for the verdict. steps: at most, by default
+        `STEPS`.
     It ends early where the images are learnt.
     Raises: TrainingError where no image has an object, or a value is not finite; MissingExtraError without
         faster-coco-eval.
     """
     require_coco()
+    steps = STEPS if steps is None else steps
     progress, began = progress or SilentProgress(), time.perf_counter()
     few = chosen_few(dataset.train, count)
     settings = recipe.detection or DetectionSettings()
