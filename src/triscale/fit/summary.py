@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from triscale.data.dataset import Dataset, Sample
+from triscale.deployment.verify import Verification
 from triscale.fit.candidate import Candidate
-from triscale.fit.job import FitResult, Job, Shipped
+from triscale.fit.job import FitResult, Job
+from triscale.fit.shipped import Shipped
 from triscale.report import model as page
 from triscale.report.evaluated import evaluation_summary
 from triscale.spec.cost import cost
@@ -173,7 +175,7 @@ def _labelled(dataset: Dataset, samples: tuple[Sample, ...], shown: LabelsEvalua
     return page.Example(samples[int(shown.indices[row])].path, was, said, *least)
 
 
-def _exported(each: Shipped, ships: bool) -> page.ExportedFile:
+def _exported(each: Shipped[Verification], ships: bool) -> page.ExportedFile:
     check = each.verification
     return page.ExportedFile(
         file=f"exports/{each.export.path.name}",
