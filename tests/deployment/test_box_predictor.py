@@ -36,7 +36,7 @@ def find_white(images, rule):
 
 def predictor(size=(256, 256), fit="letterbox", find=find_white):
     reads = Preprocessing(size=size, fit=fit, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bilinear")
-    return BoxPredictor("test", reads, NAMES, find, Suppression())
+    return BoxPredictor("test", reads, NAMES, 2, find, Suppression())
 
 
 def draw(path, size, box, orientation=1):

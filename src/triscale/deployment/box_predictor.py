@@ -57,12 +57,13 @@ class BoxPredictor:
     """A detector that answers. Its preprocessing, class names and suppression came with its weights.
 
     find: images (N, C, H, W) float32, and a rule, to what is found on them, in pixels of these.
-    suppression: which of its boxes are told.
+    suppression: which of its boxes are told. outputs: how many classes it tells, named or not.
     """
 
     source: str
     preprocessing: Preprocessing
     classes: tuple[str, ...]
+    outputs: int
     find: Callable[[np.ndarray, Suppression], list[Detections]]
     suppression: Suppression
 

@@ -76,7 +76,7 @@ def compare(found: Detections, wanted: Expected, rule: Suppression) -> Differenc
     missing = np.setdiff1d(np.arange(len(wanted.told)), theirs)
     wrong = sum(not _may_be_told(int(each), found, wanted.pool, rule) for each in extra)
     wrong += sum(not _may_be_missing(int(each), wanted.told, found, rule) for each in missing)
-    unordered = int((np.diff(found.scores) > 0).sum())
+    unordered = int((np.diff(found.scores) > SCORE).sum())
     return Difference(wrong + unordered, float(score), float(pixels))
 
 

@@ -199,7 +199,8 @@ def shipped_file(folder: Path) -> Path:
 def _of_detector(source: str, engine: Engine) -> BoxPredictor:
     told = engine.metadata.detector
     assert told is not None  # it is one
-    return BoxPredictor(source, engine.preprocessing, engine.classes, engine.detect, told.suppression)
+    outputs = engine.metadata.outputs
+    return BoxPredictor(source, engine.preprocessing, engine.classes, outputs, engine.detect, told.suppression)
 
 
 def _of_model(source: str, model: Model) -> Predictor | BoxPredictor:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from triscale.data.detection.dataset import BoxSample
 from triscale.errors import BudgetError
+from triscale.fit.choose import excess
 from triscale.spec.budget import solve
 from triscale.spec.detector import Detector
 from triscale.spec.families.efficientdet import detector
-from triscale.spec.limits import Budget, measured, quantity
+from triscale.spec.limits import Budget, measured
 from triscale.spec.network import Size, as_size
 
 # Detectors whose backbones' weights an installed package may carry, the largest first.
@@ -197,6 +198,5 @@ def _why(chosen: DetectorCandidate, side: int) -> str:
 def _why_not(candidate: DetectorCandidate, chosen: DetectorCandidate, budget: Budget) -> str:
     over = [word for word, limit in budget.limits.items() if candidate.values.get(word, 0.0) > limit]
     if over:
-        told = (f"{w} {quantity(w, candidate.values[w])} of {quantity(w, budget.limits[w])}" for w in over)
-        return "over the budget: " + ", ".join(told)
+        return "over the budget: " + ", ".join(excess(word, candidate.values[word], budget) for word in over)
     return f"would see the objects smaller, at {candidate.side} px; the chosen one has {chosen.side} px"

@@ -98,8 +98,9 @@ def fit_boxes(
     answers = _answers(shipped[0], dataset, progress)
     limits = remeasured(job.budget, cost(trained.model.detector, trained.model.preprocessing.size), shipped[0])
     result = BoxFitResult(run.path, dataset, choice, chosen_recipe, trained, shipped, answers, limits, missing)
-    metrics = shipped_metrics(shipped[0], limits) | {"shipped_map": answers.evaluation.score}
-    run.write_json("metrics.json", trained.metrics | metrics)
+    of_file = shipped_metrics(shipped[0], limits)
+    of_file["file_precision"] = of_file.pop("precision")  # of boxes, precision is a rate
+    run.write_json("metrics.json", trained.metrics | of_file | {"shipped_map": answers.evaluation.score})
     report(result, run)
     close(run, shipped, limits)
     return result
