@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from triscale.data.dataset import Dataset
+from triscale.errors import TrainingError
 from triscale.training.detection.task import BoxTask
 from triscale.training.labels import label_task
 from triscale.training.recipe import Recipe

@@ -349,7 +349,7 @@ class TestWholeSets:
         [
             ({}, "no boxes found in this folder; expected COCO JSON"),
             ({"a.json": '{"images": [], "annotations": [], "categories": []}'}, "COCO records without any image"),
-            ({"a.json": '{"images": [1], "annotations": 2}'}, "a.json: not COCO JSON (Expected `object`, got `int`"),
+            ({"a.json": '{"images": [1], "annotations": []}'}, "a.json: not COCO JSON (Expected `object`, got `int`"),
             (
                 {"a.json": '{"annotations": [], "images": [{"id": 1} {"id": 2}]}'},
                 "a.json: not COCO JSON (Expecting ',' delimiter: line 1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from triscale.data.detection.tree import Folder, split_in, split_on
 from triscale.data.detection.voc import images_by_stem, read_voc
 
 _LOOK = 1 << 16  # bytes of a JSON file's beginning and end, where the names of its lists stand
-_MARKS = (b'"images"', b'"annotations"', b'"categories"', b'"bbox"', b'"file_name"', b'"image_id"')
+_LISTED = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
+_FIELD = re.compile(rb'"(bbox|file_name|image_id|category_id|supercategory)"\s*:')
 _OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
 _LISTS = ("train", "val", "trainval", "test")
 _MOST_LIST = 100_000_000  # bytes of a list of images
@@ -27,7 +29,7 @@ def coco_files(folders: Sequence[Folder]) -> list[Path]:
 
 
 def is_coco(path: Path) -> bool:
-    """Whether a file begins as a JSON object and speaks of images, annotations or categories as COCO does."""
+    """Whether a file begins as a JSON object with the lists that COCO has; the middle of a large one is not read."""
     try:
         with path.open("rb") as file:
             text = file.read(_LOOK)
@@ -35,7 +37,10 @@ def is_coco(path: Path) -> bool:
             text += file.read(_LOOK)
     except OSError:
         return False
-    return text.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and sum(mark in text for mark in _MARKS) >= 2
+    if not text.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return False
+    lists = set(_LISTED.findall(text))
+    return len(lists) > 1 or (bool(lists) and _FIELD.search(text) is not None)
 
 
 def list_coco(root: Path, files: Sequence[Path], folders: Sequence[Folder]) -> BoxListing:
