@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -54,8 +53,6 @@ class HeadNet(nn.Module):
         """
         for module in self.modules():
             initialise(module)
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
         assert self.final.bias is not None
         nn.init.constant_(self.final.bias, self.bias)
 
