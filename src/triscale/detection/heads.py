@@ -47,8 +47,7 @@ class HeadNet(nn.Module):
     def reset_parameters(self) -> None:
         """Initialise all weights anew; see the class for the bias.
 
-        Convolutions: normal, std 1 / sqrt(inputs of one output), so that fresh answers are near their bias: at three
-        times that, the loss of all the anchors that show nothing begins ten times as large.
+        Convolutions: normal, std 1 / sqrt(inputs of one output).
         Source: google/automl efficientdet_arch.py (variance scaling, fan in).
         """
         for module in self.modules():
