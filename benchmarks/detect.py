@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import statistics
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def fold_effdet(model: nn.Module) -> nn.Module:
     made.class_net, made.box_net = FoldedHead(made.class_net), FoldedHead(made.box_net)
     for module in list(made.modules()):
         children = list(module.named_children())
-        for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, with_norm(conv, norm))
                 setattr(module, norm_name, getattr(norm, "act", nn.Identity()))  # timm's BatchNorms keep an activation
@@ -144,7 +145,11 @@ def from_file(model: DetectorNet, size: int, runs: int, path: Path) -> float:
     """Print the parts of the way from a JPEG to boxes in it; their sum over the time of the whole."""
     ready = fold(model).to(memory_format=torch.channels_last)
     ready.fixed(size)
-    how, rule, anchors = replace(model.preprocessing, size=(size, size)), model.detector.suppression, model.anchors(size)
+    how, rule, anchors = (
+        replace(model.preprocessing, size=(size, size)),
+        model.detector.suppression,
+        model.anchors(size),
+    )
     times: dict[str, list[float]] = {}
 
     def timed(label: str, part: Callable[[], object]) -> object:
