@@ -157,6 +157,17 @@ def test_records_without_their_images_are_said_once(write, drawn, tmp_path):
     assert len(findings) == (2 if write is write_coco else 1)
 
 
+def test_a_name_that_two_folders_have_is_not_guessed(drawn, tmp_path):
+    document = coco_document(drawn[:3])
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    for folder in ("day", "night"):
+        (tmp_path / folder).mkdir()
+        for each in drawn[:3]:
+            each.image.save(tmp_path / folder / f"{each.name}.png")
+    message = "none of its 3 images is there, first shape000.png: no such file; files of that name are in"
+    assert f"missing: all.json: {message} {tmp_path / 'day'}, {tmp_path / 'night'}." in refusal(tmp_path / "all.json")
+
+
 def test_a_folder_of_classes_stays_one_whatever_lies_beside_its_images(tmp_path):
     for name in ("train", "val"):
         for label in ("cat", "dog"):

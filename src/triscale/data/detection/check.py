@@ -98,6 +98,8 @@ def check_boxes(path: str | Path, progress: Progress | None = None) -> BoxReport
 
 def _look(image: SaidImage, listing: BoxListing) -> Seen:
     try:
+        if image.lost:
+            raise ImageError(image.path, "missing", image.lost)
         kind, size = image_header(image.path)
         judged = judge_file(image, listing)
         pixels = open_image(image.path, COMPARED_AT)

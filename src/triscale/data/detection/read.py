@@ -70,6 +70,8 @@ def read_boxes(
 
 
 def _look(image: SaidImage, listing: BoxListing, verify: bool) -> tuple[Judged, Facts]:
+    if image.lost:
+        return unusable(image, ImageError(image.path, "missing", image.lost)), Facts(0, b"")
     facts = look(image.path, verify)
     return (unusable(image, facts.trouble) if facts.trouble else judge_file(image, listing)), facts
 

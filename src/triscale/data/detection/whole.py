@@ -37,11 +37,10 @@ def absent_images(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFind
             and all(finding.kind == "missing" for each in own for finding in each.findings)
             and not any(each.usable for each in own)
         ):
-            folder = own[0].said.path.parent
-            message = (
-                f"none of its {len(own)} images is there, first {own[0].said.path.name} in {folder}; "
-                "DATA must have the images too: name the folder above, or the one with both"
-            )
+            first = own[0].said
+            where = first.lost or f"no such file in {first.path.parent}"
+            hint = "" if first.lost else "; DATA must have the images too: name the folder above, or the one with both"
+            message = f"none of its {len(own)} images is there, first {first.path.name}: {where}{hint}"
             findings.append(BoxFinding("missing", path, name, message))
     return findings
 
