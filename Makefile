@@ -40,7 +40,7 @@ help:
 	@echo 'make accept-latency  30 latency budgets on this device, solved and measured again; about 8 minutes, nothing beside it'
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
 	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
-	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two processes and under torchrun; about 10 minutes'
+	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two and three processes and under torchrun; about 15 minutes'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed

@@ -4,8 +4,9 @@ Both: random crop of 8 to 100 % of the area resized to 224 x 224, mirrored half 
 batches of 8, by the same number of workers (theirs are processes that stay, ours threads). The peer decodes whole
 images with Pillow, which is what its datasets do. A further row gives it a loader of one's own that reduces every JPEG
 to about twice 224 pixels as it decodes; that knows nothing of the crop, so small crops are then enlarged from few
-pixels (ours decodes twice what the crop needs). Decoded images are kept by neither. Interleaved epochs, medians; the
-last row reads the same images from shards (`data pack`).
+pixels (ours decodes twice what the crop needs). Decoded images are kept by neither. One row of ours gives bytes that
+are cropped and resized only, as `augment_on = "device"` reads them: what the device then does is not in it. Interleaved
+epochs, medians; the last row reads the same images from shards (`data pack`).
 Run: python benchmarks/loader.py [--runs 5] [--images 24] [--workers N]
 """
 
@@ -94,11 +95,11 @@ def peer(folder: Path, workers: int, loader: Callable[[str], Image.Image] | None
     return lambda: sum(len(labels) for _, labels in batches)
 
 
-def ours(data: Path, workers: int) -> Callable[[], int]:
+def ours(data: Path, workers: int, as_bytes: bool = False) -> Callable[[], int]:
     """One epoch of ours."""
     preprocessing = Preprocessing(size=(SIDE, SIDE), mean=MEAN, std=STD, interpolation="bilinear")
     samples = read_dataset(data, val_share=0.0, verify=False).train
-    batches = Batches(samples, preprocessing, BATCH, Augmentation(), workers=workers, kept_bytes=0)
+    batches = Batches(samples, preprocessing, BATCH, Augmentation(), workers=workers, kept_bytes=0, as_bytes=as_bytes)
     epochs = iter(range(10**9))
     return lambda: sum(len(batch.labels) for batch in batches.epoch(next(epochs)))
 
@@ -120,6 +121,7 @@ def main() -> None:
             plain: peer(folder, given.workers, None),
             "  the same, JPEG reduced as it decodes": peer(folder, given.workers, reduced),
             "triscale, image folder": ours(folder, given.workers),
+            "  the same, bytes for the device": ours(folder, given.workers, as_bytes=True),
             "triscale, shards": ours(shards, given.workers),
         }
         rates: dict[str, list[float]] = {name: [] for name in ways}

@@ -6,12 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
+from typing import Literal
 
+import cyclopts
 import pytest
 
 from tests.fitted import refusal, triscale
 from triscale.cli.data import check
-from triscale.cli.main import COMMANDS
+from triscale.cli.main import COMMANDS, _usage
 
 TARGETS = {name: target for name, target, _ in COMMANDS}
 NAMES = [name for name, _, _ in COMMANDS if name != "data"] + ["data check"]
@@ -63,6 +65,11 @@ def test_the_example_of_a_cheap_command_runs(name, tmp_path, monkeypatch):
         (("fit", "x", "--budget", "macs<=1G", "--epoch", "1"), "Unknown option: --epoch. Did you mean --epochs?"),
         (("fit", "x", "--budget", "macs<=1G", "--epochs", "x"), 'unable to convert "x" into int'),
         (("fit", "x", "--budget", "macs<=1G", "--engine", "x"), 'Choose from: "onnx", "openvino"'),
+        (
+            ("train", "b0", "x", "--batch", "aut"),
+            "--batch must be a whole number or auto, got 'aut'; see `triscale train --help`.",
+        ),
+        (("train", "b0", "x", "--batch-size", "all"), "--batch-size must be a whole number or auto, got 'all'; see"),
         (("data", "check"), "`data check` needs PATH; see `triscale data --help`."),
         (("data", "chek"), 'Did you mean "check"?'),
         (("predict", "model.onnx"), "`predict` needs IMAGES"),
@@ -71,6 +78,27 @@ def test_the_example_of_a_cheap_command_runs(name, tmp_path, monkeypatch):
 )
 def test_a_wrong_command_line_is_one_line(arguments, said):
     assert said in refusal(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (int | Literal["auto", "all"] | None, "--some must be a whole number or auto or all, got 'x'"),
+        (int | float, "--some must be a whole number or a number, got 'x'"),
+        (float | Literal["half"], "--some must be a number or half, got 'x'"),
+    ],
+)
+def test_a_value_of_several_kinds_is_named_in_words(kind, said):
+    app = cyclopts.App(result_action="return_value")
+
+    @app.default
+    def command(*, some=None):
+        return some
+
+    command.__annotations__["some"] = kind
+    with pytest.raises(cyclopts.CoercionError) as wrong:
+        app(["--some", "x"], exit_on_error=False, print_error=False)
+    assert _usage(wrong.value, "", ["--some", "x"]) == said
 
 
 def test_the_version_is_that_of_the_package():

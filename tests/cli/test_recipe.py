@@ -63,7 +63,7 @@ def test_a_file_goes_over_the_name_and_single_keys_over_the_file(tmp_path):
         (("quick", "--set", "augmentation.flips=1"), "--set, augmentation: unknown key 'flips'; did you mean 'flip'?"),
         (("quick", "--set", "epochs"), "'epochs' is no KEY=VALUE; write epochs=20"),
         (("quick", "--set", "epochs=0"), "Recipe.epochs must be at least 1, got 0."),
-        (("quick", "--set", "progressive.first=below"), "progressive.first: invalid enum value 'below'."),
+        (("quick", "--set", "progressive.first=below"), "progressive.first: 'below' is not one of above, at; choose"),
         (("quick", "--images", "0"), "there are no training images"),
         (("--config", "missing.toml"), "missing.toml: cannot be read: No such file or directory"),
     ],

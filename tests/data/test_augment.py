@@ -8,7 +8,8 @@ from PIL import Image
 
 from tests.images import make_image, make_photo
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
-from triscale.data.randaugment import OPERATIONS, border_colour, randaugment
+from triscale.data.operations import OPERATIONS, Change, border_colour, changed
+from triscale.data.randaugment import AMOUNTS, STILL, draw_randaugment, randaugment
 from triscale.errors import SpecError
 from triscale.spec.preprocessing import Preprocessing
 
@@ -83,49 +84,62 @@ def test_without_flips_a_digit_is_never_mirrored():
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.__name__.strip("_"))
-def test_each_operation_keeps_size_and_mode_and_grows_with_its_strength(operation, mode):
+@pytest.mark.parametrize(("name", "amount"), AMOUNTS[1:], ids=[name for name, _ in AMOUNTS[1:]])
+def test_each_operation_keeps_size_and_mode_and_grows_with_its_strength(name, amount, mode):
     image = Image.blend(make_photo(40, 32), make_image(1, size=(40, 32)), 0.3).convert(mode)
     difference = []
     for strength in (0.0, 0.2, -1.0, 1.0, 3.0):
-        changed = operation(image, strength, border_colour(image))
-        assert (changed.size, changed.mode) == ((32, 40), mode)
-        difference.append(np.abs(np.asarray(changed).astype(int) - np.asarray(image)).mean())
-    name = operation.__name__.strip("_")
-    if name in ("identity", "autocontrast", "equalize") or (name, mode) == ("colour", "L"):
+        seen = OPERATIONS[name](image, amount(strength), border_colour(image))
+        assert (seen.size, seen.mode) == ((32, 40), mode)
+        difference.append(np.abs(np.asarray(seen).astype(int) - np.asarray(image)).mean())
+    if name in ("autocontrast", "equalize") or (name, mode) == ("colour", "L"):
         return
     assert difference[0] < 0.1
     assert difference[3] > 0
     assert difference[1] < difference[3]
 
 
-def test_randaugment_draws_every_operation_equally_often(monkeypatch):
+def test_randaugment_draws_every_operation_equally_often():
     counts = collections.Counter()
-
-    def counting(number):
-        def operation(image, strength, outside):
-            counts[number, strength > 0] += 1
-            return image
-
-        return operation
-
-    monkeypatch.setattr("triscale.data.randaugment.OPERATIONS", tuple(counting(n) for n in range(14)))
     for index in range(1400):
-        randaugment(Image.new("L", (2, 2)), 2, 9, dice_for(0, 0, index))
-    assert len(counts) == 28
-    assert min(counts.values()) > 60
-    assert sum(counts.values()) == 2800
+        drawn = draw_randaugment(2, 9, dice_for(0, 0, index))
+        counts["identity"] += 2 - len(drawn)  # nothing is to be done then
+        counts.update(name for name, _ in drawn)
+    assert counts.keys() == {name for name, _ in AMOUNTS}
+    assert (min(counts.values()) > 150, sum(counts.values())) == (True, 2800)
+
+
+def test_randaugment_goes_either_way_equally_often():
+    degrees = [
+        amount
+        for index in range(3000)
+        for name, amount in draw_randaugment(2, 9, dice_for(0, 0, index))
+        if name == "rotate"
+    ]
+    assert set(degrees) == {-27.0, 27.0}  # 30 degrees at magnitude 10
+    assert degrees.count(27.0) == pytest.approx(len(degrees) / 2, rel=0.15)
+
+
+def test_operations_that_move_nothing_leave_a_mark_where_it_is():
+    marked = Image.new("L", (40, 40), 50)
+    marked.paste(200, (3, 5, 13, 25))
+    assert " ".join(name for name, _ in STILL) == (
+        "identity autocontrast equalize solarize posterize colour contrast brightness sharpness"
+    )
+    moved = 0
+    for index in range(100):
+        for operations in (STILL, None):
+            seen = np.asarray(randaugment(marked, 1, 10, dice_for(0, 0, index), operations)).astype(int)
+            same = len({*seen[6:24, 4:12].ravel()}) == 1 and len({*seen[30:39, 1:39].ravel()}) == 1
+            assert same or operations is None
+            moved += not same
+    assert moved > 10
 
 
 def test_what_comes_in_from_outside_has_the_border_colour():
     digit = Image.new("RGB", (28, 28), (10, 20, 30))
     digit.paste((255, 255, 255), (10, 10, 18, 18))
-    moved = randaugment_operation("rotate")(digit, 1.0, border_colour(digit))
-    assert moved.getpixel((0, 0)) == (10, 20, 30)
-
-
-def randaugment_operation(name):
-    return next(each for each in OPERATIONS if each.__name__.strip("_") == name)
+    assert changed(digit, [Change("rotate", 30.0)]).getpixel((0, 0)) == (10, 20, 30)
 
 
 def test_erasing_covers_2_to_33_percent():

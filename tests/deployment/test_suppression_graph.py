@@ -86,7 +86,18 @@ def test_an_image_in_which_nothing_is_found_is_all_padding(engine):
     assert (labels == -1).all()
 
 
-def test_equal_scores_come_in_the_same_order_as_eagerly():
+@pytest.mark.parametrize("engine", [by_onnxruntime, by_openvino])
+def test_scores_that_round_to_1_are_told_by_their_logits(engine):
+    logits, offsets = answers(3)
+    logits = logits * 2 + 40
+    boxes, scores, labels = engine(with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression()), logits, offsets)
+    assert scores.min() == 1
+    for number, expected in enumerate(detections(logits, offsets, ANCHORS, SIZE, Suppression())):
+        np.testing.assert_allclose(boxes[number], expected.boxes, atol=1e-3)
+        assert labels[number].tolist() == expected.labels.tolist()
+
+
+def test_equal_logits_come_in_the_same_order_as_eagerly():
     rule = Suppression(iou=1.0, candidates=40, detections=40)
     logits = torch.zeros(1, len(ANCHORS), 3)
     offsets = answers(3, 1)[1]

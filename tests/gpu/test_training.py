@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from training.tiny import tiny_images, tiny_model, train_tiny
+from triscale.data.augment import Augmentation
 from triscale.data.dataset import read_dataset
+from triscale.data.device_augment import DeviceAugment
 from triscale.models.recompute import recomputing
+from triscale.spec.preprocessing import Preprocessing
 from triscale.training.batch_size import choose_batch
 from triscale.training.compiled import Compiled
 from triscale.training.evaluate import place
@@ -107,3 +110,35 @@ def test_batch_auto_chooses_what_fits_the_gpu(images):
     choice = choose_batch(tiny_model().cuda(), read_dataset(images), recipe, lambda line: None)
     assert dataclasses.replace(choice.recipe, accumulate=1) == recipe
     assert choice.need <= 0.92 * choice.room
+
+
+VARIED = Augmentation(
+    crop_area=(0.6, 1.0), flip_vertical=0.3, autoaugment=True, randaugment_layers=2, randaugment_magnitude=9, erase=0.3
+)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_gpu_augments_as_a_cpu_does(layout):
+    dice = torch.Generator().manual_seed(0)
+    coarse = torch.randint(0, 256, (80, 3, 6, 7), generator=dice).float()
+    images = torch.nn.functional.interpolate(coarse, (48, 56), mode="bilinear").to(torch.uint8)
+    images = images.contiguous(memory_format=layout)
+    finish = DeviceAugment(VARIED, Preprocessing(size=(48, 56)), 1)
+    on_cpu = finish(images, 2, torch.arange(80))
+    on_gpu = finish(images.cuda(), 2, torch.arange(80))
+    assert on_gpu.is_cuda
+    assert on_gpu.is_contiguous(memory_format=layout)
+    apart = (on_gpu.cpu() - on_cpu).abs()
+    assert (apart > 1e-4).double().mean() < 0.01  # a level of 256, which a later table may make more of
+    assert apart.mean() < 1e-3
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_training_that_augments_on_the_gpu_learns(images, tmp_path, deterministic):
+    settings = {"augmentation": VARIED, "augment_on": "device", "deterministic": deterministic, "epochs": 12}
+    result = train_tiny(images, tmp_path / "one", tiny_model().cuda(), **settings)
+    assert result.val.top1 >= 0.8
+    if deterministic:
+        train_tiny(images, tmp_path / "two", tiny_model().cuda(), **settings)
+        one, two = ((tmp_path / each / "model.safetensors").read_bytes() for each in ("one", "two"))
+        assert one == two

@@ -171,7 +171,7 @@ def test_a_file_that_says_what_cannot_be_is_refused_with_the_place(written, chan
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("format", "triscale.detector"), r'expected a network file \("format": "triscale.network"\)'),
+        (put("format", "triscale.run"), r'expected a network or detector file \("format": "triscale.network" or'),
         (put("version", 2), "is of format version 2, this triscale reads 1"),
         (put("version", True), "is of format version True, this triscale reads 1"),
         (put("version", None), "is of format version None, this triscale reads 1"),
@@ -191,8 +191,8 @@ NETWORK = '{"format": "triscale.network", "version": 1, "network": %s}'
         ("", "is not JSON"),
         ("{", "is not JSON"),
         ("import os", "is not JSON"),
-        ("[]", "expected a network file"),
-        ("3", "expected a network file"),
+        ("[]", "expected a network or detector file"),
+        ("3", "expected a network or detector file"),
         (NETWORK % '{"drop_connect": NaN}', r"is not JSON \(NaN is no JSON number\)"),
         (NETWORK % '{"drop_connect": -Infinity}', r"is not JSON \(-Infinity is no JSON number\)"),
         (NETWORK % '{"classes": 10, "classes": 20}', r"is not JSON \(key 'classes' is given twice\)"),

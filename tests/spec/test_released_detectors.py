@@ -26,7 +26,7 @@ def test_what_departs_is_told_in_words():
         "pyramid width: 523 by the rule, 384 released",
         "pyramid repeats: 10 by the rule, 8 released",
         "resolution: 1408 by the rule, 1536 released",
-        "anchor scale: 4 by the rule, 5.0 released",
+        "anchor scale: 4 by the rule, 5 released",
         "fusion: fast by the rule, sum released",
     ]
     assert [str(each) for each in departures("tf_efficientdet_d2")] == [

@@ -1,4 +1,4 @@
-"""`make accept-resume`: killed at random moments, in one process, in two and under torchrun, a run ends the same."""
+"""`make accept-resume`: killed at random moments, in one to three processes and under torchrun, a run ends the same."""
 
 import os
 import random
@@ -35,12 +35,15 @@ train_tiny({str(images)!r}, {str(folder)!r}, **RESTLESS)
 """
 
 
-def double(images, folder):
-    return restless(images, folder, folder.with_suffix(".pid"))
+def together(size):
+    """Code for so many processes; of a batch of 8, the three get 2, 3 and 3 images."""
+    return lambda images, folder: restless(images, folder, folder.with_suffix(".pid"), size=size)
 
 
-@pytest.mark.parametrize("make", [single, double])
-def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, make):
+@pytest.mark.parametrize(
+    ("size", "make"), [(1, single), (2, together(2)), (3, together(3))], ids=["single", "double", "triple"]
+)
+def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, size, make):
     seed = random.randrange(2**32)
     dice = random.Random(seed)
     began = time.monotonic()
@@ -52,24 +55,24 @@ def test_killed_at_ten_random_moments_it_ends_the_same(images, tmp_path, forks, 
             folder.rename(tmp_path / f"early{time.monotonic_ns()}")
         process = forks.begin(make(images, folder))
         time.sleep(dice.uniform(0, seconds))
-        victim = victim_of(folder, process, dice) if make is double else process
-        forks.kill(victim)
+        forks.kill(victim_of(folder, process, dice, size))
         if forks.end()[0] != -9:
             continue
         killed_at.append(steps_logged(folder))
         assert forks.run(make(images, folder))[0] == 0, f"seed {seed}"
         assert weights(folder) == weights(tmp_path / "undisturbed"), f"differs for seed {seed}, killed {killed_at}"
-    print(f"{make.__name__}: seed {seed}, killed after steps {killed_at} of 36: all bit-identical")
+    print(f"processes {size}: seed {seed}, killed after steps {killed_at} of 36: all bit-identical")
 
 
 def read_state(folder):
     return read_run(folder).state if (folder / "run.json").exists() else ""
 
 
-def victim_of(folder, process, dice):
-    """One of the two processes; the first where the second has not yet said its number."""
-    place = Path(f"{folder.with_suffix('.pid')}-1")
-    return int(place.read_text() or process) if dice.random() < 0.5 and place.exists() else process
+def victim_of(folder, process, dice, size):
+    """One of the processes; the first where the chosen one has not yet said its number."""
+    rank = dice.randrange(size)
+    place = Path(f"{folder.with_suffix('.pid')}-{rank}")
+    return int(place.read_text() or process) if rank and place.exists() else process
 
 
 def test_torchrun_starts_killed_workers_again_and_the_run_ends_the_same(images, tmp_path):

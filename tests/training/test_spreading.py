@@ -107,8 +107,8 @@ def weights(folder):
     return (folder / "model.safetensors").read_bytes()
 
 
-def restless(images, folder, pids, before="", more=""):
-    """Code that trains in two processes, each of which says its number in a file first."""
+def restless(images, folder, pids, before="", more="", size=2):
+    """Code that trains in `size` processes, each of which says its number in a file first."""
     return f"""
 from training.pairs import together
 together('''
@@ -119,7 +119,7 @@ from training.tiny import train_tiny
 Path(f"{pids}-{{rank}}").write_text(str(os.getpid()))
 {before}
 train_tiny({str(images)!r}, {str(folder)!r}, **RESTLESS | dict({more}))
-''')
+''', {size})
 """
 
 

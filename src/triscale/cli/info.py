@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from triscale import atomic
-from triscale.cli.names import resolve
+from triscale.cli.names import resolve_subject
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
 from triscale.spec.cost import Cost, cost
+from triscale.spec.detector import Detector
 from triscale.spec.differences import differences, share
 from triscale.spec.families import NETWORKS, is_network, own_name, preprocessing
 from triscale.spec.files import network_to_dict, preprocessing_to_dict
@@ -33,18 +34,18 @@ def info(
     picture: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Show what a network costs, row by row if asked.
+    """Show what a network or a detector costs, row by row if asked.
 
     Example: triscale info efficientnet_b0 --blocks
 
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, a run's folder, or hf://OWNER/REPO
+        a name from `triscale list`, a network or detector file, a model file, a run's folder, or hf://OWNER/REPO
     pixels
         input size: one number, or height and width
     blocks
-        the architecture row by row, as the papers print it
+        the architecture row by row, as the papers print it; of a detector, its backbone's
     layers
         every operation with its own cost
     training
@@ -54,10 +55,12 @@ def info(
     json
         print JSON instead of text
     """
-    net = resolve(name)
+    net = resolve_subject(name)
     if len(pixels) > 2:
         raise SpecError(f"--size takes one number or height and width, got {len(pixels)} numbers.")
     own = cost(net, (pixels[0], pixels[-1]) if pixels else None)
+    if isinstance(net, Detector):
+        return _show_detector(name, net, own, {"--training": training, "--picture": picture}, blocks, layers, json)
     if picture is not None:
         from triscale.report.architecture import picture as draw
 
@@ -86,6 +89,24 @@ def info(
         _print_layers(own)
     if picture is not None:
         print(f"\npicture: {picture}")
+    return 0
+
+
+def _show_detector(
+    name: str, net: Detector, own: Cost, foreign: Mapping[str, object], blocks: bool, layers: bool, json: bool
+) -> int:
+    from triscale.cli.info_detector import show_detector
+
+    for option, given in foreign.items():
+        if given is not None:
+            raise SpecError(f"{option} is for networks, and {name} is a detector; leave it away.")
+    show_detector(name, net, own, layers, json, brief=blocks or layers)
+    if blocks and not json:
+        print()
+        _print_blocks(dataclasses.replace(net.backbone, resolution=own.size))
+    if layers and not json:
+        print()
+        _print_layers(own)
     return 0
 
 

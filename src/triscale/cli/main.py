@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import types
+import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,9 @@ COMMANDS = (
     ("demo", "triscale.cli.demo:demo", "Real weights on real photographs, then `fit` from end to end."),
     ("doctor", "triscale.cli.doctor:doctor", "What is installed here, and what is missing."),
 )
+
+UNIONS = (typing.Union, types.UnionType)
+KINDS = {int: "a whole number", float: "a number", str: "text"}  # of values, for people
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
@@ -111,7 +116,20 @@ def _usage(error: cyclopts.CycloptsError, command: str, given: Sequence[str]) ->
             name = name.lstrip("-").upper()
         if not error.argument.tokens:
             return f"`{' '.join(error.command_chain or ())}` needs {name}"
+    if isinstance(error, cyclopts.CoercionError) and error.token and typing.get_origin(error.target_type) in UNIONS:
+        positional = error.argument.name.lstrip("-").upper() if error.argument else "a value"
+        wanted = " or ".join(_kinds(error.target_type))
+        return f"{error.token.keyword or positional} must be {wanted}, got {error.token.value!r}"
     return str(error).rstrip(".")
+
+
+def _kinds(hint: object) -> list[str]:
+    """What a value may be, in words: of `int | Literal["auto"] | None`, "a whole number" and "auto"."""
+    if typing.get_origin(hint) in UNIONS:
+        return [word for each in typing.get_args(hint) if each is not type(None) for word in _kinds(each)]
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(each) for each in typing.get_args(hint)]
+    return [KINDS[hint] if isinstance(hint, type) and hint in KINDS else f"a {getattr(hint, '__name__', hint)}".lower()]
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -75,6 +75,8 @@ class OwnSubject:
     name: of the run's folder. arguments: all that decides what is trained, for `run.json`.
     """
 
+    has_boxes = False
+
     def __init__(self, reference: str, size: Size | None, scaling: Scaling, weights: str | None) -> None:
         if weights == "pretrained" or is_place(weights):
             raise SpecError(f"{reference}: nobody published weights for it; give --weights a file.")

@@ -115,7 +115,17 @@ def with_options(recipe: Recipe, given: Mapping[str, Any], changes: Sequence[str
         recipe = replace(recipe, least_steps=0)
     if not mirror:
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, flip=0.0, flip_vertical=0.0))
+    if not mirror and recipe.detection is not None:
+        still = replace(recipe.detection.augmentation, flip=0.0, flip_vertical=0.0)
+        recipe = replace(recipe, detection=replace(recipe.detection, augmentation=still))
     return recipe
+
+
+def with_detection(recipe: Recipe) -> Recipe:
+    """The recipe with all that it says of a detector, which is as published where it says nothing."""
+    from triscale.training.detection.settings import DetectionSettings
+
+    return recipe if recipe.detection is not None else replace(recipe, detection=DetectionSettings())
 
 
 def _taught_by(recipe: Recipe, teacher: str) -> Distillation:

@@ -1,4 +1,4 @@
-"""`triscale scale`: a network at other multipliers, by a rule, or at a budget; and how its family scales."""
+"""`triscale scale`: a network or detector at other multipliers, by a rule, at a budget; and how its family scales."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from triscale.cli.names import resolve
+from triscale.cli.names import resolve_subject
 from triscale.cli.output import count, print_json, print_table, size
 from triscale.errors import SpecError
 from triscale.modules.reference import is_reference
 from triscale.spec.budget import MEASURED, Budget, counted, parse, quantity, solution
 from triscale.spec.cost import cost
+from triscale.spec.detector import Detector
 from triscale.spec.files import network_to_dict, write_network
 from triscale.spec.network import Network
 from triscale.spec.rules import COMPOUND, FAST_ALPHA, RULES, Multipliers, Rule, RuleName, fast_compound, fast_rule
@@ -30,7 +31,7 @@ def scale_command(
     resolution: float | None = None,
     phi: float | None = None,
     fast: float | None = None,
-    to: str | None = None,
+    to: Annotated[str | None, Parameter(name=("--to", "--budget"))] = None,
     pixels: Annotated[int | None, Parameter(name="--size")] = None,
     rule: RuleName | None = None,
     alpha: float | None = None,
@@ -44,22 +45,23 @@ def scale_command(
     panels: Path | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Scale a network: by three multipliers, by a rule, or to a budget; or show how its family scales.
+    """Scale a network or a detector: by three multipliers, by a rule, or to a budget; or show how its family scales.
 
     Example: triscale scale efficientnet_b0 --to "macs<=1G, params<=8M" --out mine.json
 
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, a run's folder, or your own code as file.py:factory
+        a name from `triscale list`, a network or detector file, a model file, a run's folder, or your own code as
+        file.py:factory
     depth
-        multiplier of the blocks per stage
+        multiplier of the blocks per stage; of a detector also of its pyramid's repeats and its heads' layers
     width
-        multiplier of the channels
+        multiplier of the channels, in a detector's pyramid and heads too
     resolution
         multiplier of the pixels on a side
     phi
-        scaling by alpha^phi, beta^phi and gamma^phi
+        scaling by alpha^phi, beta^phi and gamma^phi; a detector by EfficientDet's rule
     fast
         fast compound scaling to this many times the MACs (before rounding): mostly width
     to
@@ -79,7 +81,8 @@ def scale_command(
     out
         write the network to this file (.json), or the module's weights (.safetensors)
     table
-        the released members of the family, and the paper's scaled networks, beside what the rule gives
+        the released members of the family, and the paper's scaled networks, beside what the rule gives; of a detector
+        EfficientDet's rule beside what was released
     curve
         draw what each way of scaling costs into this .png or .svg file
     photographs
@@ -105,27 +108,39 @@ def scale_command(
     way = _only(ways)
     if rule is not None and (fast is not None or way.startswith("--depth")):
         raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
-    base = resolve(name)
+    base = resolve_subject(name)
     by = _rule("fast" if fast is not None else rule, alpha, beta, gamma)
     if photographs and curve is None:
         raise SpecError("--photographs belongs to --curve FILE.png; give both.")
-    if way in ("--table", "--curve", "--panels"):
-        from triscale.cli import scale_views
+    if way in ("--table", "--curve", "--panels") and out is not None:
+        raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
+    given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
+    share = FAST_ALPHA if alpha is None else alpha
+    if isinstance(base, Detector):
+        from triscale.cli import scale_detector
 
-        if out is not None:
-            raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
-        if curve is not None:
-            return scale_views.draw_curve(base, by, curve, photographs, json)
-        return scale_views.show_table(base, by, json) if panels is None else scale_views.draw_panels(base, by, panels)
+        scale_detector.refuse(base, {"--curve": curve, "--panels": panels})
+        return scale_detector.scaled(base, by, given, (phi, fast, to), share, table, out, json)
+    if way in ("--table", "--curve", "--panels"):
+        return _show(base, by, curve, panels, photographs, json)
     if to is not None:
         return _to_budget(base, parse(to), by, engine, out, json)
     if fast is not None:
-        made = fast_compound(base, fast, FAST_ALPHA if alpha is None else alpha)
+        made = fast_compound(base, fast, share)
         return _answer(base, made, by, by.multipliers(math.log2(fast)), out, json)
     if phi is not None:
         return _answer(base, _at(base, by, phi), by, by.multipliers(phi), out, json)
-    given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
     return _answer(base, scale(base, *given), None, given, out, json)
+
+
+def _show(
+    base: Network, rule: Rule, curve: Path | None, panels: Path | None, photographs: Sequence[str], json: bool
+) -> int:
+    from triscale.cli import scale_views
+
+    if curve is not None:
+        return scale_views.draw_curve(base, rule, curve, photographs, json)
+    return scale_views.show_table(base, rule, json) if panels is None else scale_views.draw_panels(base, rule, panels)
 
 
 def _only(ways: dict[str, bool]) -> str:

@@ -7,18 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from triscale.cli.names import resolve
+from triscale.cli.names import resolve_subject
+from triscale.cli.subject_detector import DetectorSubject, with_parts
 from triscale.errors import SpecError, TrainingError
 from triscale.models.hub.place import is_place
 from triscale.modules.reference import is_reference
+from triscale.spec.detector import Detector
 from triscale.spec.files import network_to_dict, write_network
-from triscale.spec.network import as_size
+from triscale.spec.network import Network, Size
 
 if TYPE_CHECKING:
     from triscale.models.assembler import ConvNet
     from triscale.models.model import Model
     from triscale.models.weights import LoadReport
-    from triscale.spec.network import Network
 
 
 class Subject(Protocol):
@@ -39,6 +40,11 @@ class Subject(Protocol):
         """Whether it begins with weights that somebody trained."""
         ...
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether it is a detector, which learns boxes."""
+        ...
+
     def make(self, classes: int, folder: Path | None, say: Callable[[str], None]) -> Model:
         """The model with its first weights and `classes` outputs.
 
@@ -51,9 +57,12 @@ class Subject(Protocol):
 class NetworkSubject:
     """A network, with fresh weights, given ones, or those of a smaller network of its family."""
 
-    def __init__(self, name: str, weights: str | None, grow_from: str | None, pixels: int | None) -> None:
-        network = resolve(name)
-        self.network = network if pixels is None else replace(network, resolution=(pixels, pixels))
+    has_boxes = False
+
+    def __init__(
+        self, name: str, network: Network, weights: str | None, grow_from: str | None, size: Size | None
+    ) -> None:
+        self.network = network if size is None else replace(network, resolution=size)
         self.weights = name if weights is None and is_place(name) else weights
         self.grow_from = grow_from
         self.name = network.name.split("@")[0]
@@ -79,12 +88,14 @@ def subject_of(
     name: str,
     weights: str | None,
     grow_from: str | None,
-    pixels: int | None,
+    size: Size | None,
     scaling: tuple[float | None, float | None, str | None],
+    parts: tuple[str | None, str | None] = (None, None),
 ) -> Subject:
     """What NAME means.
 
-    scaling: --depth, --width and --to, as they were given.
+    size: (H, W) in pixels of the images that it sees; None leaves its own.
+    scaling: --depth, --width and --to, as they were given. parts: --backbone and --pyramid.
     Raises: FileError or SpecError when NAME is nothing, or options do not belong to it.
     """
     if is_reference(name):
@@ -92,13 +103,20 @@ def subject_of(
 
         if grow_from is not None:
             raise SpecError(f"--grow-from is for networks; {name} is a module of your own: give it --weights.")
-        return OwnSubject(name, None if pixels is None else as_size(pixels), scaling_of(*scaling), weights)
+        if parts != (None, None):
+            raise SpecError(f"--backbone and --pyramid are for detectors; {name} is a module of your own.")
+        return OwnSubject(name, size, scaling_of(*scaling), weights)
     if scaling != (None, None, None):
         raise SpecError(
             f"--depth, --width and --to scale a module of your own (file.py:factory); for {name}: "
             f"`triscale scale {name} … --out net.json`, then `triscale train net.json …`."
         )
-    return NetworkSubject(name, weights, grow_from, pixels)
+    found = with_parts(resolve_subject(name), *parts)
+    if isinstance(found, Detector):
+        if grow_from is not None:
+            raise SpecError(f"--grow-from is for networks; {found.name} is a detector: give it --weights.")
+        return DetectorSubject(name, found, weights, size)
+    return NetworkSubject(name, found, weights, grow_from, size)
 
 
 def _weights_asked_for(weights: str | None, grow_from: str | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`triscale train`: one network on one data set."""
+"""`triscale train`: one network or detector on one data set."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from cyclopts import Parameter
 from triscale.cli.folders import run_folder
 from triscale.cli.output import print_json
 from triscale.cli.subject import Subject, subject_of
-from triscale.errors import TrainingError
+from triscale.errors import SpecError, TrainingError
 from triscale.spec.files import read_json
+from triscale.spec.network import Size, as_size
 
 if TYPE_CHECKING:
     from triscale.training.recipe import Recipe
@@ -32,7 +33,9 @@ def train(
     epochs: int | None = None,
     batch_size: Annotated[int | Literal["auto"] | None, Parameter(name=["--batch-size", "--batch"])] = None,
     learning_rate: float | None = None,
-    pixels: Annotated[int | None, Parameter(name="--size")] = None,
+    pixels: Annotated[tuple[int, ...], Parameter(name="--size", consume_multiple=True)] = (),
+    backbone: str | None = None,
+    pyramid: str | None = None,
     depth: float | None = None,
     width: float | None = None,
     to: str | None = None,
@@ -43,19 +46,22 @@ def train(
     skip_broken: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     deterministic: bool = False,
+    overfit: int | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Train a network on images. The same command again goes on where it stopped.
+    """Train a network on images with labels, or a detector on images with boxes. The same command again goes on.
 
     Example: triscale train efficientnet_lite0 photos --weights pretrained --size 64
+    Example: triscale train efficientdet_lite0 instances.json --weights pretrained --overfit 8
 
     Parameters
     ----------
     name
-        a name from `triscale list`, a network file, a model file, a run's folder, hf://OWNER/REPO with its weights, or
-        your own code as file.py:factory
+        a name from `triscale list`, a network or detector file, a model file, a run's folder, hf://OWNER/REPO with its
+        weights, or your own code as file.py:factory
     data
-        an image folder, a CSV, or shards (their folder, a pattern such as train-{000..009}.tar, URLs)
+        for a network an image folder, a CSV, or shards (their folder, a pattern such as train-{000..009}.tar, URLs);
+        for a detector COCO JSON, Pascal VOC or YOLO: a file, or the folder of the set
     out
         the run's folder; runs/DATA-NAME by default
     weights
@@ -64,7 +70,7 @@ def train(
         begin as the same function as a smaller model of the family, with its weights: a run's folder, a model file, or
         a name with pretrained weights
     recipe
-        a name from `triscale recipe`; by default finetune with weights, else small-data
+        a name from `triscale recipe`; by default detection for a detector, finetune with weights, else small-data
     config
         a TOML file with a [recipe] table, as a run writes it; with --recipe, only what the file says is changed
     changes
@@ -77,7 +83,12 @@ def train(
     learning_rate
         peak, at a batch of 256
     pixels
-        side of the images that the network sees; its own by default, 224 for code of yours
+        size of the images that the network sees, one number or height and width; its own by default, 224 for code of
+        yours
+    backbone
+        of a detector: another network in its place
+    pyramid
+        of a detector: another pyramid, as wide and deep: bifpn, fpn, panet, nas_fpn, …; makes a detector of a network
     depth
         multiplier of the depth of a module of your own
     width
@@ -98,22 +109,58 @@ def train(
         where to train; auto takes a GPU where there is one
     deterministic
         the same bits in each run on a GPU too, more slowly; a CPU always gives them
+    overfit
+        of a detector: train on so many images for some minutes and judge it on the same ones, mirrored and moved; tells
+        faults of the data from those of training, and writes no run; exit 1 means: look at the data
     json
         print the figures as JSON at the end
     """
-    subject = subject_of(name, weights, grow_from, pixels, (depth, width, to))
-    folder = run_folder(out, data, subject.name)
-    from triscale.cli.recipe import read_recipe, with_options
+    size_asked = _size_of(pixels)
+    subject = subject_of(name, weights, grow_from, size_asked, (depth, width, to), (backbone, pyramid))
+    _require_fit(subject, data, overfit)
+    from triscale.cli.recipe import read_recipe, with_detection, with_options
 
-    wanted = recipe or (None if config else "finetune" if subject.starts_trained else "small-data")
+    usual = "detection" if subject.has_boxes else "finetune" if subject.starts_trained else "small-data"
+    wanted = recipe or (None if config else usual)
     auto = batch_size == "auto"
     size = None if batch_size == "auto" else batch_size
     given: dict[str, object] = {"seed": seed, "epochs": epochs, "batch_size": size}
     given |= {"learning_rate": learning_rate, "freeze": freeze or None, "teacher": teacher}
     given |= {"deterministic": deterministic or None}
-    chosen = with_options(read_recipe(wanted, config, changes, subject.name), given, changes, mirror=not no_mirror)
+    read = read_recipe(wanted, config, changes, subject.name)
+    if subject.has_boxes:
+        read = with_detection(read)
+    chosen = with_options(read, given, changes, mirror=not no_mirror)
+    if overfit is not None:
+        from triscale.cli.overfit import overfit_few
+
+        return overfit_few(subject, data, chosen, overfit, device, json)
+    folder = run_folder(out, data, subject.name)
     _train(subject, data, chosen, folder, _Options(skip_broken, auto, device, json))
     return 0
+
+
+def _size_of(pixels: tuple[int, ...]) -> Size | None:
+    """What --size says. Raises: SpecError for more than two numbers."""
+    if len(pixels) > 2:
+        raise SpecError(f"--size takes one number or height and width, got {len(pixels)} numbers.")
+    return as_size((pixels[0], pixels[-1])) if pixels else None
+
+
+def _require_fit(subject: Subject, data: str, overfit: int | None) -> None:
+    """Raises: SpecError for a detector on labels, a network on boxes, and --overfit without boxes."""
+    from triscale.data.detection.find import EXPECTED, is_boxes
+
+    boxed = is_boxes(data)
+    if subject.has_boxes and not boxed:
+        raise SpecError(f"{subject.name} is a detector, and {data} has no boxes that triscale can find: {EXPECTED}.")
+    if boxed and not subject.has_boxes:
+        raise SpecError(
+            f"{data} has boxes, and {subject.name} is no detector: name one (`triscale list`), or make one of a "
+            f"network with --pyramid bifpn."
+        )
+    if overfit is not None and not boxed:
+        raise SpecError("--overfit is for detectors, whose data is harder to get right; leave it out.")
 
 
 class _Options(NamedTuple):
@@ -130,6 +177,7 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
     import torch
 
     from triscale.data.dataset import read_dataset
+    from triscale.data.detection.read import read_boxes
     from triscale.data.find import location
     from triscale.training.batch_size import train_with_what_fits
     from triscale.training.device import chosen_device
@@ -141,7 +189,8 @@ def _train(subject: Subject, data: str, recipe: Recipe, folder: Path, options: _
 
     place = chosen_device(options.device)
     progress = choose_progress(quiet=not world_from(os.environ).is_main)
-    dataset = read_dataset(data, seed=recipe.seed, skip_broken=options.skip_broken)
+    read = read_boxes if subject.has_boxes else read_dataset
+    dataset = read(data, seed=recipe.seed, skip_broken=options.skip_broken)
     require_splits(dataset)
     torch.manual_seed(recipe.seed)
     asked = {"data": location(data), "recipe": recipe.to_table(), "skip_broken": options.skip_broken}

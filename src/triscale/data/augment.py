@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from triscale.data.autoaugment import autoaugment
-from triscale.data.randaugment import randaugment
+from triscale.data.autoaugment import draw_autoaugment
+from triscale.data.operations import Change, changed
+from triscale.data.randaugment import draw_randaugment
 from triscale.data.transforms import Box, resize
 from triscale.errors import SpecError
 from triscale.spec.network import Size
@@ -24,8 +25,8 @@ class Augmentation:
     crop_aspect: smallest and largest width / height of the crop, relative to the network's own.
     flip, flip_vertical: how often an image is mirrored left to right, top to bottom; 0 where that changes its meaning
         (digits, letters, arrows).
-    autoaugment: one of the pairs of operations of `autoaugment`.
-    randaugment_layers, randaugment_magnitude: see `randaugment`; 0 layers leave it out.
+    autoaugment: one of the pairs of operations of `draw_autoaugment`.
+    randaugment_layers, randaugment_magnitude: see `draw_randaugment`; 0 layers leave it out.
     erase: how often a rectangle is replaced by noise.
     Sources: random crop, Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 6; erasing, Zhong et al. 2017,
     https://arxiv.org/abs/1708.04896 (2 to 33 % of the area, aspect 0.3 to 3.3).
@@ -82,6 +83,31 @@ class Crop:
         return left, top, left + width, top + height
 
 
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A rectangle of pixels, and the noise that replaces it: a byte for each channel of each pixel, row by row."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    noise: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All that happens to one image once it is cut out and resized, in this order, drawn beforehand.
+
+    Whoever carries them out, `augment` or `DeviceAugment`, does the same.
+    """
+
+    flip: bool
+    flip_vertical: bool
+    autoaugment: tuple[Change, ...]
+    randaugment: tuple[Change, ...]
+    erasure: Erasure | None
+
+
 def dice_for(seed: int, epoch: int, index: int) -> random.Random:
     """The random numbers of one image in one epoch: the same in any process, whatever was drawn before."""
     return random.Random(f"{seed} {epoch} {index}")
@@ -112,24 +138,40 @@ def augment(
     Returns: an image of `size`, in the same mode.
     """
     image = resize(image, size, preprocessing, crop.box(image, size))
-    if dice.random() < augmentation.flip:
+    changes = draw_changes(augmentation, dice, size, len(image.getbands()))
+    if changes.flip:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if dice.random() < augmentation.flip_vertical:
+    if changes.flip_vertical:
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    if augmentation.autoaugment:
-        image = autoaugment(image, dice)
-    image = randaugment(image, augmentation.randaugment_layers, augmentation.randaugment_magnitude, dice)
-    if dice.random() < augmentation.erase:
-        _erase(image, dice)
+    for operations in (changes.autoaugment, changes.randaugment):
+        if operations:
+            image = changed(image, operations)
+    if changes.erasure is not None:
+        erased = changes.erasure
+        noise = Image.frombytes(image.mode, (erased.width, erased.height), erased.noise)
+        image.paste(noise, (erased.left, erased.top))
     return image
 
 
-def _erase(image: Image.Image, dice: random.Random) -> None:
-    area = dice.uniform(0.02, 0.33) * image.width * image.height
+def draw_changes(augmentation: Augmentation, dice: random.Random, size: Size, channels: int) -> Changes:
+    """What happens to an image of `size` (H, W) after its crop.
+
+    dice: of the image, from which its crop was drawn last.
+    """
+    return Changes(
+        flip=dice.random() < augmentation.flip,
+        flip_vertical=dice.random() < augmentation.flip_vertical,
+        autoaugment=draw_autoaugment(dice) if augmentation.autoaugment else (),
+        randaugment=draw_randaugment(augmentation.randaugment_layers, augmentation.randaugment_magnitude, dice),
+        erasure=_draw_erasure(dice, size, channels) if dice.random() < augmentation.erase else None,
+    )
+
+
+def _draw_erasure(dice: random.Random, size: Size, channels: int) -> Erasure:
+    area = dice.uniform(0.02, 0.33) * size[1] * size[0]
     aspect = math.exp(dice.uniform(math.log(0.3), math.log(3.3)))
-    width = max(1, min(image.width, round(math.sqrt(area * aspect))))
-    height = max(1, min(image.height, round(math.sqrt(area / aspect))))
-    left = int(dice.random() * (image.width - width + 1))
-    top = int(dice.random() * (image.height - height + 1))
-    noise = dice.randbytes(width * height * len(image.getbands()))
-    image.paste(Image.frombytes(image.mode, (width, height), noise), (left, top))
+    width = max(1, min(size[1], round(math.sqrt(area * aspect))))
+    height = max(1, min(size[0], round(math.sqrt(area / aspect))))
+    left = int(dice.random() * (size[1] - width + 1))
+    top = int(dice.random() * (size[0] - height + 1))
+    return Erasure(left, top, width, height, dice.randbytes(width * height * channels))

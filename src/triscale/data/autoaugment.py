@@ -13,95 +13,70 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from PIL import Image, ImageOps
-
-from triscale.data import randaugment as shared
-
-Colour = int | tuple[int, ...]
-# of the image, the level (0 to 10), a sign and the colour of what comes in
-LevelledOperation = Callable[[Image.Image, float, int, Colour], Image.Image]
+from triscale.data.operations import Change
+from triscale.data.randaugment import factor
 
 
-def autoaugment(image: Image.Image, dice: random.Random) -> Image.Image:
-    """One of the pairs, drawn uniformly, on an RGB or grey image; each operation happens with its probability."""
-    outside = shared.border_colour(image)
-    for operation, probability, level in POLICY[int(dice.random() * len(POLICY))]:
+def draw_autoaugment(dice: random.Random) -> tuple[Change, ...]:
+    """One of the pairs, drawn uniformly; each of its operations happens with its probability."""
+    drawn = []
+    for name, probability, level in POLICY[int(dice.random() * len(POLICY))]:
         happens, sign = dice.random() < probability, 1 if dice.random() < 0.5 else -1
         if happens:
-            image = operation(image, level, sign, outside)
-    return image
+            drawn.append(Change(name, AMOUNTS[name](level, sign)))
+    return tuple(drawn)
 
 
-def _equalize(image: Image.Image, _level: float, _sign: int, _outside: Colour) -> Image.Image:
-    return ImageOps.equalize(image)
+def _none(_level: float, _sign: int) -> float:
+    return 0.0
 
 
-def _autocontrast(image: Image.Image, _level: float, _sign: int, _outside: Colour) -> Image.Image:
-    return ImageOps.autocontrast(image)
+def _slope(level: float, sign: int) -> float:
+    return 0.3 * (sign * level / 10)
 
 
-def _invert(image: Image.Image, _level: float, _sign: int, _outside: Colour) -> Image.Image:
-    return ImageOps.invert(image)
-
-
-def _rotate(image: Image.Image, level: float, sign: int, outside: Colour) -> Image.Image:
-    return shared.rotate(image, sign * level / 10, outside)
-
-
-def _shear_x(image: Image.Image, level: float, sign: int, outside: Colour) -> Image.Image:
-    return shared.shear_x(image, sign * level / 10, outside)
-
-
-def _shear_y(image: Image.Image, level: float, sign: int, outside: Colour) -> Image.Image:
-    return shared.shear_y(image, sign * level / 10, outside)
-
-
-def _translate_y(image: Image.Image, level: float, sign: int, outside: Colour) -> Image.Image:
-    return shared.translate_y(image, sign * level / 10, outside)
-
-
-def _colour(image: Image.Image, level: float, _sign: int, outside: Colour) -> Image.Image:
-    return shared.colour(image, level / 5 - 1, outside)  # factors 0.1 to 1.9
-
-
-def _posterize(image: Image.Image, level: float, _sign: int, _outside: Colour) -> Image.Image:
-    return ImageOps.posterize(image, max(1, int(level / 10 * 4)))  # one bit is the least that TensorFlow's shift leaves
-
-
-def _solarize(image: Image.Image, level: float, _sign: int, _outside: Colour) -> Image.Image:
-    return ImageOps.solarize(image, int(level / 10 * 256))
-
-
-def _solarize_add(image: Image.Image, level: float, _sign: int, _outside: Colour) -> Image.Image:
-    added = int(level / 10 * 110)
-    return image.point([min(255, value + added) if value < 128 else value for value in range(256)] * len(image.mode))
-
+# the amount of each operation at a level, 0 to 10, and with a sign where it has two directions
+AMOUNTS: dict[str, Callable[[float, int], float]] = {
+    "equalize": _none,
+    "autocontrast": _none,
+    "invert": _none,
+    "rotate": lambda level, sign: 30 * (sign * level / 10),
+    "shear_x": _slope,
+    "shear_y": _slope,
+    "translate_y": lambda level, sign: 0.45 * (sign * level / 10),
+    "colour": lambda level, _sign: factor(level / 5 - 1),  # 0.1 to 1.9
+    "posterize": lambda level, _sign: max(
+        1, int(level / 10 * 4)
+    ),  # one bit is the least that TensorFlow's shift leaves
+    "solarize": lambda level, _sign: int(level / 10 * 256),
+    "solarize_add": lambda level, _sign: int(level / 10 * 110),
+}
 
 # (operation, probability, level), twice: rows in the order of the source
-POLICY: tuple[tuple[tuple[LevelledOperation, float, int], tuple[LevelledOperation, float, int]], ...] = (
-    ((_equalize, 0.8, 1), (_shear_y, 0.8, 4)),
-    ((_colour, 0.4, 9), (_equalize, 0.6, 3)),
-    ((_colour, 0.4, 1), (_rotate, 0.6, 8)),
-    ((_solarize, 0.8, 3), (_equalize, 0.4, 7)),
-    ((_solarize, 0.4, 2), (_solarize, 0.6, 2)),
-    ((_colour, 0.2, 0), (_equalize, 0.8, 8)),
-    ((_equalize, 0.4, 8), (_solarize_add, 0.8, 3)),
-    ((_shear_x, 0.2, 9), (_rotate, 0.6, 8)),
-    ((_colour, 0.6, 1), (_equalize, 1.0, 2)),
-    ((_invert, 0.4, 9), (_rotate, 0.6, 0)),
-    ((_equalize, 1.0, 9), (_shear_y, 0.6, 3)),
-    ((_colour, 0.4, 7), (_equalize, 0.6, 0)),
-    ((_posterize, 0.4, 6), (_autocontrast, 0.4, 7)),
-    ((_solarize, 0.6, 8), (_colour, 0.6, 9)),
-    ((_solarize, 0.2, 4), (_rotate, 0.8, 9)),
-    ((_rotate, 1.0, 7), (_translate_y, 0.8, 9)),
-    ((_shear_x, 0.0, 0), (_solarize, 0.8, 4)),
-    ((_shear_y, 0.8, 0), (_colour, 0.6, 4)),
-    ((_colour, 1.0, 0), (_rotate, 0.6, 2)),
-    ((_equalize, 0.8, 4), (_equalize, 0.0, 8)),
-    ((_equalize, 1.0, 4), (_autocontrast, 0.6, 2)),
-    ((_shear_y, 0.4, 7), (_solarize_add, 0.6, 7)),
-    ((_posterize, 0.8, 2), (_solarize, 0.6, 10)),
-    ((_solarize, 0.6, 8), (_equalize, 0.6, 1)),
-    ((_colour, 0.8, 6), (_rotate, 0.4, 5)),
+POLICY: tuple[tuple[tuple[str, float, int], tuple[str, float, int]], ...] = (
+    (("equalize", 0.8, 1), ("shear_y", 0.8, 4)),
+    (("colour", 0.4, 9), ("equalize", 0.6, 3)),
+    (("colour", 0.4, 1), ("rotate", 0.6, 8)),
+    (("solarize", 0.8, 3), ("equalize", 0.4, 7)),
+    (("solarize", 0.4, 2), ("solarize", 0.6, 2)),
+    (("colour", 0.2, 0), ("equalize", 0.8, 8)),
+    (("equalize", 0.4, 8), ("solarize_add", 0.8, 3)),
+    (("shear_x", 0.2, 9), ("rotate", 0.6, 8)),
+    (("colour", 0.6, 1), ("equalize", 1.0, 2)),
+    (("invert", 0.4, 9), ("rotate", 0.6, 0)),
+    (("equalize", 1.0, 9), ("shear_y", 0.6, 3)),
+    (("colour", 0.4, 7), ("equalize", 0.6, 0)),
+    (("posterize", 0.4, 6), ("autocontrast", 0.4, 7)),
+    (("solarize", 0.6, 8), ("colour", 0.6, 9)),
+    (("solarize", 0.2, 4), ("rotate", 0.8, 9)),
+    (("rotate", 1.0, 7), ("translate_y", 0.8, 9)),
+    (("shear_x", 0.0, 0), ("solarize", 0.8, 4)),
+    (("shear_y", 0.8, 0), ("colour", 0.6, 4)),
+    (("colour", 1.0, 0), ("rotate", 0.6, 2)),
+    (("equalize", 0.8, 4), ("equalize", 0.0, 8)),
+    (("equalize", 1.0, 4), ("autocontrast", 0.6, 2)),
+    (("shear_y", 0.4, 7), ("solarize_add", 0.6, 7)),
+    (("posterize", 0.8, 2), ("solarize", 0.6, 10)),
+    (("solarize", 0.6, 8), ("equalize", 0.6, 1)),
+    (("colour", 0.8, 6), ("rotate", 0.4, 5)),
 )

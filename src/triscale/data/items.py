@@ -12,7 +12,7 @@ from PIL import Image
 from triscale.data.augment import Augmentation, augment, dice_for, draw_crop
 from triscale.data.dataset import Sample
 from triscale.data.several import multi_hot
-from triscale.data.transforms import needed_size, normalise, to_values, with_channels
+from triscale.data.transforms import needed_size, normalise, resize, to_values, with_channels
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
 
@@ -21,7 +21,9 @@ Opener = Callable[[int, Size], Image.Image]
 
 
 class Item(NamedTuple):
-    """values: (H, W, C) float32, normalised. target: what its `Items` puts together for a batch."""
+    """values: (H, W, C) float32, normalised, or uint8 with `as_bytes`. target: what its `Items` puts together for a
+    batch.
+    """
 
     values: np.ndarray
     target: Any = None
@@ -44,6 +46,7 @@ class LabelItems:
 
     size: (H, W) in pixels. augmentation: None gives what `preprocess` gives.
     target_width: the classes where an image may have several, else 0.
+    as_bytes: leave everything after the crop to `DeviceAugment`.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class LabelItems:
         seed: int,
         size: Size,
         target_width: int = 0,
+        as_bytes: bool = False,
     ) -> None:
         self.preprocessing, self.augmentation, self.seed, self.size = preprocessing, augmentation, seed, size
+        self.as_bytes = as_bytes
         self._labels = (
             torch.from_numpy(multi_hot([each.labels for each in samples], target_width))
             if target_width
@@ -70,6 +75,9 @@ class LabelItems:
         dice = dice_for(self.seed, epoch, index)
         crop = draw_crop(self.augmentation, dice)
         image = with_channels(opened(index, crop.needed_size(self.size)), self.preprocessing.channels)
+        if self.as_bytes:
+            cut = resize(image, self.size, self.preprocessing, crop.box(image, self.size))
+            return Item(np.asarray(cut).reshape(*self.size, -1))
         image = augment(image, self.augmentation, crop, dice, self.size, self.preprocessing)
         return Item(normalise(image, self.preprocessing))
 

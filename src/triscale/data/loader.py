@@ -32,6 +32,7 @@ from triscale.data.shards.ahead import Ahead
 from triscale.data.shards.order import Reading, blocks_of, reading
 from triscale.errors import DataError
 from triscale.spec.network import Size
+from triscale.spec.placement import Placement
 from triscale.spec.preprocessing import Preprocessing
 
 _PIECE = 16  # images that one thread makes at a time
@@ -46,6 +47,7 @@ class Batch(NamedTuple):
     With several labels an image, labels are (N, classes) float32: 1 where it has the class, else 0. With boxes they are
     (N, M, 5) float32: x1, y1, x2, y2 in pixels of the input, and the class; -1 for a row that stands for nothing, -2
     for a region in which nothing is taught.
+    With `as_bytes`, images are uint8, cut out and resized but not changed in any other way: see `DeviceAugment`.
     """
 
     images: torch.Tensor
@@ -82,6 +84,7 @@ class Batches:
         skip_broken: bool = False,
         kept_bytes: int = _KEPT_BYTES,
         target_width: int = 0,
+        as_bytes: bool = False,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         """Prepare; nothing is read yet.
@@ -99,9 +102,11 @@ class Batches:
         kept_bytes: how much of the decoded images may stay in memory. Only small ones do: those that are always decoded
             at full size, so that keeping them changes nothing but the time.
         target_width: of the set (`Dataset.target_width`): the classes, where an image may have several.
+        as_bytes: leave everything after the crop to `DeviceAugment`; for training only.
         part: (rank, size): of each batch only the rank-th of `size` parts, which differ by one image at most. Each rank
             gets as many batches as the others; a part of a batch with fewer images than ranks may be empty.
-        Raises: DataError where there are no samples, the batch size is below 1, or there is no such part.
+        Raises: DataError where there are no samples, the batch size is below 1, there is no such part, or bytes are
+            wanted of images that are not augmented or have boxes.
         """
         if not 0 <= part[0] < part[1]:
             raise DataError(f"part {part[0]} of {part[1]} does not exist; expected a rank from 0 to size - 1.")
@@ -116,15 +121,21 @@ class Batches:
         self.drop_last = self.shuffle if drop_last is None else drop_last
         self.size = size or (preprocessing.train_size if training else None) or preprocessing.size
         self.skip_broken, self.part, self.class_weights = skip_broken, part, class_weights
+        self.as_bytes = as_bytes
         self.skipped: set[int] = set()
         self.waited = 0.0
-        self._items = _items_of(samples, preprocessing, augmentation, seed, self.size, target_width)
+        self._items = _items_of(samples, preprocessing, augmentation, seed, self.size, target_width, as_bytes)
         self._kept, self._blocks = _Kept(kept_bytes), blocks_of(samples)
 
     def __len__(self) -> int:
         """Batches in one epoch."""
         whole, rest = divmod(len(self.samples), self.batch_size)
         return max(1, whole) if self.drop_last else whole + (rest > 0)
+
+    def placement(self, index: int) -> Placement:
+        """Where an image with boxes lay in the input when it was last made, as evaluation has it."""
+        assert isinstance(self._items, BoxItems)
+        return self._items.placements[index]
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of all samples in the order of this epoch, int64."""
@@ -169,7 +180,8 @@ class Batches:
             pool.shutdown(cancel_futures=True)
 
     def _begin(self, pool: ThreadPoolExecutor, chosen: np.ndarray, epoch: int) -> _Coming:
-        values = np.empty((len(chosen), *self.size, self.preprocessing.channels), np.float32)
+        kind = np.uint8 if self.as_bytes else np.float32
+        values = np.empty((len(chosen), *self.size, self.preprocessing.channels), kind)
         pieces = range(0, len(chosen), _PIECE)
         made: list[Any] = [None] * len(chosen)
         jobs = [pool.submit(self._fill, values, made, chosen, epoch, slice(at, at + _PIECE)) for at in pieces]
@@ -224,15 +236,19 @@ def _items_of(
     seed: int,
     size: Size,
     target_width: int,
+    as_bytes: bool,
 ) -> Items:
     """What makes images and targets of these samples. Raises: DataError for an augmentation of another kind."""
     boxed = isinstance(samples[0], BoxSample)
     if isinstance(augmentation, Augmentation if boxed else BoxAugmentation):
         kind = "boxes need a BoxAugmentation" if boxed else "labels need an Augmentation"
         raise DataError(f"images with {kind}, got {type(augmentation).__name__}.")
+    if as_bytes and (boxed or augmentation is None):
+        found = "boxes" if boxed else "no augmentation"
+        raise DataError(f"as_bytes is for training images with labels, and these have {found}; leave it out.")
     if boxed:
         return BoxItems(samples, preprocessing, augmentation, seed, size)  # ty: ignore[invalid-argument-type]
-    return LabelItems(samples, preprocessing, augmentation, seed, size, target_width)  # ty: ignore[invalid-argument-type]
+    return LabelItems(samples, preprocessing, augmentation, seed, size, target_width, as_bytes)  # ty: ignore[invalid-argument-type]
 
 
 def _part(chosen: np.ndarray, rank: int, size: int) -> np.ndarray:

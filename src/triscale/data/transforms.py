@@ -90,15 +90,18 @@ def normalise(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """Bytes to (x / 255 - mean) / std. Returns: (H, W, C) float32."""
     pixels = np.asarray(image)
     height, width = pixels.shape[:2]
-    scale, shift = _rows(preprocessing.mean, preprocessing.std, width)
+    scale, shift = scale_and_shift(preprocessing.mean, preprocessing.std, width)
     values = np.multiply(pixels.reshape(height, -1), scale)
     values -= shift
     return values.reshape(height, width, -1)
 
 
 @functools.lru_cache(maxsize=32)
-def _rows(mean: tuple[float, ...], std: tuple[float, ...], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and shift for a whole line of an image: several times faster than broadcasting over 3 channels."""
+def scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """What bytes are multiplied by, and what is then taken away, for a line of `width` pixels: (width * C,) float32.
+
+    A whole line at once is several times faster than broadcasting over 3 channels.
+    """
     scale = np.tile(1 / (255 * np.array(std)), width).astype(np.float32)
     shift = np.tile(np.array(mean) / np.array(std), width).astype(np.float32)
     return scale, shift

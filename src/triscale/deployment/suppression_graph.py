@@ -86,9 +86,10 @@ class _Tail:
         boxes, real = self.boxes(anchors)
         scores = self.add("Sigmoid", [logits])
         enough = self.add("GreaterOrEqual", [scores, self.constant(np.float32(self.suppression.score))])
-        allowed = self.add("Where", [self.add("And", [enough, real]), scores, self.constant(np.float32(-1))])
-        kept = self.kept(boxes, labels, allowed)
-        return self.chosen(boxes, labels, kept)
+        # Places instead of scores from here on: no two are equal, so that every engine decides alike.
+        places = self.constant(np.arange(self.pairs, 0, -1, dtype=np.float32) / np.float32(self.pairs))
+        allowed = self.add("Where", [self.add("And", [enough, real]), places, self.constant(np.float32(-1))])
+        return self.chosen(boxes, scores, labels, self.kept(boxes, labels, allowed))
 
     def candidates(self) -> tuple[str, str, str]:
         """(anchors, labels, logits), each (B, pairs), best first; the same pairs in the same order as `candidates`."""
@@ -125,9 +126,9 @@ class _Tail:
         both = self.add("Mul", [self.column(wide, 0), self.column(wide, 1)])
         return self.add("Concat", corners, axis=2), self.add("Cast", [both], to=9)  # 9: bool
 
-    def kept(self, boxes: str, labels: str, scores: str) -> str:
-        """Scores (B, pairs), -1 for all that is not kept."""
-        by_class = self.add("Unsqueeze", [scores, self.integers([1])])
+    def kept(self, boxes: str, labels: str, worth: str) -> str:
+        """`worth` (B, pairs), which is higher the better and -1 where not allowed, with -1 for all that is not kept."""
+        by_class = self.add("Unsqueeze", [worth, self.integers([1])])
         if self.suppression.per_class:
             numbers = self.constant(np.arange(self.classes, dtype=np.int64)[:, None])
             own = self.add("Equal", [self.add("Unsqueeze", [labels, self.integers([1])]), numbers])
@@ -139,22 +140,22 @@ class _Tail:
         places = self.add("Gather", [found, self.integers([0, 2])], axis=1)  # of (image, class, candidate)
         count = self.add("Slice", [self.add("Shape", [found]), *(self.integers([each]) for each in (0, 1))])
         ones = self.add("Expand", [self.constant(np.float32(1)), count])
-        none = self.add("Mul", [scores, self.constant(np.float32(0))])
+        none = self.add("Mul", [worth, self.constant(np.float32(0))])
         marked = self.add("ScatterND", [none, places, ones])
         half = self.constant(np.float32(0.5))
-        return self.add("Where", [self.add("Greater", [marked, half]), scores, self.constant(np.float32(-1))])
+        return self.add("Where", [self.add("Greater", [marked, half]), worth, self.constant(np.float32(-1))])
 
-    def chosen(self, boxes: str, labels: str, scores: str) -> dict[str, str]:
+    def chosen(self, boxes: str, scores: str, labels: str, kept: str) -> dict[str, str]:
         """The outputs, best first, padded."""
-        best, places = self.topk(scores, self.told)
+        best, places = self.topk(kept, self.told)
         there = self.add("Greater", [best, self.constant(np.float32(-0.5))])
         zero = self.constant(np.float32(0))
-        found = self.add("GatherElements", [labels, places], axis=1)
+        score, label = (self.add("GatherElements", [each, places], axis=1) for each in (scores, labels))
         wide = self.add("Unsqueeze", [there, self.integers([2])])
         return {
             BOXES: self.add("Where", [wide, self.rows(boxes, places), zero]),
-            SCORES: self.add("Where", [there, best, zero]),
-            LABELS: self.add("Where", [there, found, self.constant(np.int64(PADDING))]),
+            SCORES: self.add("Where", [there, score, zero]),
+            LABELS: self.add("Where", [there, label, self.constant(np.int64(PADDING))]),
         }
 
     def rows(self, data: str, numbers: str) -> str:

@@ -20,9 +20,9 @@ from triscale.models.model import Model
 from triscale.spec.card import ModelCard
 from triscale.spec.cost import cost
 from triscale.spec.detector import Detector
-from triscale.spec.detector_files import detector_to_dict
 from triscale.spec.detector_parts import fed_channels, level_sizes
 from triscale.spec.families.efficientdet import letterboxed
+from triscale.spec.files import detector_to_dict
 from triscale.spec.network import Numerics, Size, as_size
 from triscale.spec.preprocessing import Preprocessing
 

@@ -23,9 +23,8 @@ from triscale.models.tensors import TensorFile, read_tensors, state_dict_in
 from triscale.models.weights import LoadReport, own_values
 from triscale.spec.card import ModelCard
 from triscale.spec.detector import DETECTOR_NUMERICS, Detector
-from triscale.spec.detector_files import detector_from_dict
 from triscale.spec.families.efficientdet import SYMMETRIC_PYRAMID
-from triscale.spec.files import card_from_dict, preprocessing_from_dict
+from triscale.spec.files import card_from_dict, detector_from_dict, preprocessing_from_dict
 from triscale.spec.network import Numerics
 from triscale.spec.owners import GOOGLE, TIMM
 from triscale.spec.preprocessing import Preprocessing

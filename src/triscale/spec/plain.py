@@ -39,13 +39,13 @@ def construct(kind: type[_T], values: dict[str, Any], where: str, ready: Collect
     missing = [f.name for f in _fields(kind) if f.name not in converted and not _has_default(f)]
     if missing:
         raise SpecError(f"{where}: {', '.join(missing)} is missing.")
-    return made(where, kind, **converted)
+    return placed(where, lambda: kind(**converted))
 
 
-def made(where: str, kind: Callable[..., _T], /, *values: Any, **named: Any) -> _T:
-    """`kind(...)`, whose SpecError names the place."""
+def placed(where: str, make: Callable[[], _T]) -> _T:
+    """What `make` makes; a SpecError of it names the place."""
     try:
-        return kind(*values, **named)
+        return make()
     except SpecError as error:
         raise SpecError(f"{where}: {error}") from None
 

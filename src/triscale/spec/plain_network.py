@@ -9,7 +9,7 @@ from triscale.errors import SpecError
 from triscale.spec.block import Block, Squeeze
 from triscale.spec.checks import MOST_BLOCKS, shown
 from triscale.spec.network import Head, Network, Numerics, Stage, Stem
-from triscale.spec.plain import construct, from_dict, keys, made, plain, to_dict
+from triscale.spec.plain import construct, from_dict, keys, placed, plain, to_dict
 from triscale.spec.rounding import Rounding
 
 _PARTS = {"stem": Stem, "head": Head, "numerics": Numerics, "rounding": Rounding}
@@ -83,11 +83,12 @@ def _stage_from_dict(values: object, where: str) -> Stage:
         )
     if "block" in values:
         block = _block_from_dict(values["block"], f"{where}.block")
-        return made(where, Stage, (block, *[dataclasses.replace(block, stride=1)] * (repeats - 1)), deepen)
+        alike = (block, *[dataclasses.replace(block, stride=1)] * (repeats - 1))
+        return placed(where, lambda: Stage(alike, deepen))
     if not isinstance(values["blocks"], list) or len(values["blocks"]) > MOST_BLOCKS:
         raise SpecError(f"{where}.blocks must be a list of at most {MOST_BLOCKS:,} blocks.")
     blocks = tuple(_block_from_dict(b, f"{where}.blocks[{i}]") for i, b in enumerate(values["blocks"]))
-    return made(where, Stage, blocks, deepen)
+    return placed(where, lambda: Stage(blocks, deepen))
 
 
 def _block_from_dict(values: object, where: str) -> Block:

@@ -30,8 +30,12 @@ class Ruled(NamedTuple):
         )
 
     def __str__(self) -> str:
-        rule = self.rule if isinstance(self.rule, str) else f"{self.rule:.4g}"
-        return f"{self.what}: {rule} by the rule, {self.released} released"
+        return f"{self.what}: {told(self.rule)} by the rule, {told(self.released)} released"
+
+
+def told(value: float | str) -> str:
+    """A value of the rule in four figures."""
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def rule_and_released(name: str) -> tuple[Ruled, ...]:

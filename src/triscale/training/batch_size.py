@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from triscale.data.dataset import Dataset
+from triscale.data.dataset import Sample
+from triscale.data.detection.dataset import BoxDataset, BoxSample
 from triscale.errors import TrainingError
 from triscale.models.files import save
 from triscale.models.model import Model
@@ -25,6 +26,7 @@ from triscale.training.recipe import Recipe
 from triscale.training.result import M, TrainResult
 from triscale.training.room import Room, Usage, rooms, usage
 from triscale.training.run import RunFolder
+from triscale.training.task import AnyDataset
 
 PROBED = (4, 8)  # images at once in the two steps from which more are predicted
 SPARE = 0.08  # of the room is left free: a later step may need a little more than the first ones
@@ -57,7 +59,7 @@ class _Probe:
     device_free: int
 
 
-def choose_batch(model: Model, dataset: Dataset, recipe: Recipe, say: Callable[[str], None]) -> Choice:
+def choose_batch(model: Model, dataset: AnyDataset, recipe: Recipe, say: Callable[[str], None]) -> Choice:
     """The recipe with as few parts of a batch (`accumulate`) as fit into memory.
 
     What the recipe asks for stays: images of a step, learning rate, number of steps. Only how many of them go through
@@ -114,7 +116,7 @@ def _fewest_parts(line: Line, batch: int, at_least: int, room: Room) -> int:
 
 
 def train_with_what_fits(
-    model: M, dataset: Dataset, recipe: Recipe, run: RunFolder, progress: Progress
+    model: M, dataset: AnyDataset, recipe: Recipe, run: RunFolder, progress: Progress
 ) -> TrainResult[M]:
     """`train` with as many images at once as fit; the choice is in `config.toml` before training begins, for good.
 
@@ -184,23 +186,29 @@ def megabytes(size: float) -> str:
 class _Probing:
     """Short trainings of one model, each in a process of its own."""
 
-    def __init__(self, folder: Path, model: Model, dataset: Dataset, recipe: Recipe, own: Usage) -> None:
+    def __init__(self, folder: Path, model: Model, dataset: AnyDataset, recipe: Recipe, own: Usage) -> None:
         self.folder, self.recipe, self.own = folder, recipe, own
         self.device = next(model.parameters()).device
         save(model, folder / "model.safetensors")
         self.factory = model.origin.factory if isinstance(model, PlainModel) else ""
-        self.classes = len(dataset.classes)
+        self.classes, self.boxed = len(dataset.classes), isinstance(dataset, BoxDataset)
         self.samples = self._copied(dataset, STEPS * min(recipe.batch_size, len(dataset.train)))
         self.numbers = iter(range(10**6))
 
-    def _copied(self, dataset: Dataset, count: int) -> list[tuple[str, int]]:
-        """Some images of the set as files, wherever they come from, each as often as it takes."""
-        chosen = dataset.train[:count]
-        made = []
+    def _copied(self, dataset: AnyDataset, count: int) -> list[tuple[str, object]]:
+        """Some images of the set as files, wherever they come from, each as often as it takes.
+
+        Beside each is its label; or its size and boxes, where those with the most come first.
+        """
+        chosen: Sequence[Sample | BoxSample] = dataset.train[:count]
+        if isinstance(dataset, BoxDataset):
+            chosen = sorted(dataset.train, key=lambda sample: -len(sample.boxes))[:count]
+        made: list[tuple[str, object]] = []
         for number, sample in enumerate(chosen):
             file = self.folder / f"{number}{sample.path.suffix}"
             file.write_bytes(sample.path.read_bytes())
-            made.append((file.name, sample.label))
+            told = (sample.size, sample.boxes) if isinstance(sample, BoxSample) else sample.label
+            made.append((file.name, told))
         return [made[number % len(made)] for number in range(count)]
 
     def tightest(self) -> Room:
@@ -250,6 +258,7 @@ class _Probing:
             "recipe": recipe.to_table(),
             "factory": self.factory,
             "classes": self.classes,
+            "boxed": self.boxed,
             "samples": self.samples,
             "device": str(self.device),
             "run": f"run-{number}",

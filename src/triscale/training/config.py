@@ -39,6 +39,10 @@ def from_table(table: Mapping[str, object], kind: type[_T], where: str) -> _T:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$.")
         key = f"{place.rstrip('`')}: " if place else ""
+        choices = _choices(kind, place.rstrip("`"))
+        if choices and reason.startswith("Invalid enum value"):
+            found = reason.removeprefix("Invalid enum value ")
+            raise FileError(f"{where}: {key}{found} is not one of {', '.join(choices)}; choose one of them.") from None
         raise FileError(f"{where}: {key}{reason[0].lower()}{reason[1:]}.") from None
 
 
@@ -148,6 +152,15 @@ def _check_keys(table: Mapping[str, object], kind: type, where: str) -> None:
         inner = _dataclass_in(known[key])
         if inner is not None and isinstance(value, Mapping):
             _check_keys(value, inner, f"{where}, {key}")
+
+
+def _choices(kind: type, place: str) -> tuple[str, ...]:
+    """The words that a key may be, dotted where it is in a table in a table; () where it is something else."""
+    hint: object = kind
+    for name in place.split("."):
+        inner = _dataclass_in(hint)
+        hint = None if inner is None else typing.get_type_hints(inner).get(name)
+    return typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
 
 
 def _dataclass_in(hint: object) -> type | None:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from triscale.data.device_augment import DeviceAugment
 from triscale.data.loader import Batch, Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
@@ -54,6 +55,7 @@ class Training:
     step: Stepper = field(init=False)
     stage: Stage | None = field(init=False, default=None)
     train_batches: Batches = field(init=False)
+    device_augment: DeviceAugment | None = field(init=False, default=None)
     val_batches: Batches = field(init=False)
     log: MetricsLog = field(init=False)
     checkpoints: Checkpoints = field(init=False)
@@ -143,6 +145,9 @@ class Training:
             return
         begins, self.stage = self.stage is None, stage
         self.train_batches = self.task.training_batches(preprocessing, self.plan, stage, self.world)
+        bytes_come = self.train_batches.as_bytes
+        augment = DeviceAugment(stage.augmentation, preprocessing, self.recipe.seed) if bytes_come else None
+        self.device_augment = augment
         notes = self.model.regularise(stage.dropout, None)
         if stage.of > 1:
             for note in (*(notes if begins else ()), f"epoch {self.state.epoch + 1}: {stage}"):
@@ -153,8 +158,11 @@ class Training:
         images, labels, indices = next(iterator)
         waited = time.perf_counter() - began
         files = [str(self.task.dataset.train[i].path) for i in indices.tolist()]
+        images = place(images, self.model)
+        if self.device_augment is not None:
+            images = self.device_augment(images, state.epoch, indices)
         try:
-            result = self.step(state.step, place(images, self.model), labels, files)
+            result = self.step(state.step, images, labels, files)
         except NonFiniteError as error:
             self.run.log("not_finite", {"step": state.step, "message": str(error), "files": error.files})
             raise TrainingError(f"{error}; the last good state is {self._newest_name()}.") from None
@@ -178,9 +186,8 @@ class Training:
         models = {"raw": self.model} if state.average is None else {"raw": self.model, "ema": state.average.model}
         if self.recipe.norms == "recalibrate" and state.step > self.plan.head_steps:
             recalibrate(list(models.values()), self.task.dataset.train, self.recipe, self._stop_if_asked)
-        batches = self.val_batches.epoch(0)
-        with closed_after(batches):
-            found = self.task.evaluate_all(list(models.values()), batches, "val", self._stop_if_asked, self.world)
+        judged, batches = list(models.values()), self.val_batches
+        found = self.task.evaluate_all(judged, batches, self._stop_if_asked, self.world, quick=True)
         state.seconds += time.perf_counter() - began
         improved = False
         for (source, model), each in zip(models.items(), found, strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from triscale.data.balance import balance_note, training_weights
 from triscale.data.dataset import Dataset
-from triscale.data.loader import Batch, Batches
+from triscale.data.loader import Batches
 from triscale.errors import TrainingError
 from triscale.models.model import Model
 from triscale.spec.preprocessing import Preprocessing
@@ -71,6 +72,7 @@ class LabelTask:
             part=world.part,
             class_weights=self.class_weights if self.recipe.balance == "sampling" else None,
             size=stage.size,
+            as_bytes=self.recipe.augment_on == "device",
             target_width=self.dataset.target_width,
         )
 
@@ -88,13 +90,15 @@ class LabelTask:
     def evaluate_all(
         self,
         models: Sequence[Model],
-        batches: Iterable[Batch],
-        split: Split,
+        batches: Batches,
         each_batch: Callable[[], None] | None,
         world: World,
+        quick: bool = False,
     ) -> list[AnyEvaluation]:
-        """See `Task.evaluate_all`; the batches say all that is known of the images."""
-        return evaluate_all(models, batches, self.dataset.classes, each_batch, world)
+        """See `Task.evaluate_all`."""
+        epoch = batches.epoch(0)
+        with contextlib.closing(epoch):
+            return evaluate_all(models, epoch, self.dataset.classes, each_batch, world)
 
     def figures(self, sums: EpochSums) -> dict[str, float]:
         """Mean loss, and how many images were right as they were shown."""

@@ -113,5 +113,5 @@ def _stages(model: nn.Module) -> dict[str, nn.Module]:
     if isinstance(model, ConvNet):
         stages = {f"stage {number}": each for number, each in enumerate(model.stages, 1)}
         return {"stem": model.stem, **stages} | ({} if model.head is None else {"head": model.head})
-    inner = model.get_submodule("module") if isinstance(model, Model) else model
+    inner = model.layers if isinstance(model, Model) else model
     return dict(inner.named_children())

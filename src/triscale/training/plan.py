@@ -124,7 +124,7 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         notes.append(
             f"this recipe was made for {recipe.reference_images:,} images, where {recipe.epochs} epochs are {there:,} "
             f"steps; {images:,} images give {total:,}: do not expect its published accuracy, "
-            "small-data is for few images"
+            f"{'small-data' if recipe.detection is None else 'detection'} is for few images"
         )
     return notes
 

@@ -11,19 +11,22 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from triscale.data.dataset import Dataset, Sample
+from triscale.data.detection.dataset import BoxDataset, BoxLabel, BoxSample
+from triscale.detection.files import load
 from triscale.errors import TriscaleError
 from triscale.models.model import Model
 from triscale.modules.factory import load_factory
-from triscale.modules.files import load
 from triscale.training.batch_size import DID_NOT_FIT
 from triscale.training.loop import train
 from triscale.training.out_of_memory import is_out_of_memory
 from triscale.training.recipe import Recipe
 from triscale.training.room import usage
+from triscale.training.task import AnyDataset
 
 
 def main(file: Path) -> int:
@@ -47,10 +50,8 @@ def _measure(file: Path) -> dict[str, object]:
     folder, request = file.parent, json.loads(file.read_text())
     device = torch.device(request["device"])
     model = _model(folder / "model.safetensors", request["factory"]).to(device)
-    samples = tuple(Sample(folder / name, label) for name, label in request["samples"])
-    classes = tuple(str(number) for number in range(request["classes"]))
     recipe = Recipe.from_table(request["recipe"])
-    dataset = Dataset(folder, classes, samples, samples[: recipe.batch_size], (), fingerprint="")
+    dataset = _dataset(folder, request, recipe.batch_size)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
     before = usage()[0]
     train(model, dataset, recipe, folder / request["run"])
@@ -60,6 +61,19 @@ def _measure(file: Path) -> dict[str, object]:
         "device_most": torch.cuda.max_memory_reserved(device) if free else 0,
         "device_free": free,
     }
+
+
+def _dataset(folder: Path, request: dict[str, Any], judged: int) -> AnyDataset:
+    """The images that were copied; so many of them are judged after the training."""
+    classes = tuple(str(number) for number in range(request["classes"]))
+    if not request["boxed"]:
+        samples = tuple(Sample(folder / name, label) for name, label in request["samples"])
+        return Dataset(folder, classes, samples, samples[:judged], (), fingerprint="")
+    boxed = tuple(
+        BoxSample(folder / name, tuple(size), tuple(BoxLabel(*box) for box in boxes))
+        for name, (size, boxes) in request["samples"]
+    )
+    return BoxDataset(folder, classes, boxed, boxed[:judged], (), fingerprint="")
 
 
 def _model(path: Path, factory: str) -> Model:

@@ -11,6 +11,7 @@ from triscale.data.augment import Augmentation
 from triscale.errors import TrainingError
 from triscale.models.recompute import Recompute
 from triscale.training.config import from_table, to_table
+from triscale.training.detection.settings import DetectionSettings
 from triscale.training.distillation import Distillation
 from triscale.training.optim import OPTIMISERS, OptimiserName
 from triscale.training.progressive import Progressive
@@ -20,6 +21,7 @@ Norms = Literal["train", "frozen", "recalibrate"]
 Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Compression = Literal["none", "fp16", "bf16"]
+AugmentOn = Literal["host", "device"]
 
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -44,10 +46,14 @@ class Recipe:
     label_smoothing: probability mass shared by all classes. clip: largest norm of the gradient, 0 for none.
     ema_decay: of the moving average of the weights; None derives it from the number of steps; 0 keeps no average.
     dropout, drop_connect: in place of the network's own; None leaves those.
-    augmentation: what happens to training images. mixup, cutmix: alpha of mixing two of a batch, 0 for none; see
-        `Mixing`.
+    augmentation: what happens to training images. augment_on: where. "host" lets the threads that read images do all of
+        it; "device" lets them decode, crop and resize only, and does the rest to whole batches where the network is.
+        The changes are the same, and a quarter of the bytes is copied to a GPU.
+    mixup, cutmix: alpha of mixing two of a batch, 0 for none; see `Mixing`.
     progressive: sizes and regularisation that grow stage by stage; None trains at one size.
     distillation: learn from a teacher too; None learns from the labels alone.
+    detection: of a detector alone, its loss and what happens to its training images in place of `augmentation`; None is
+        as published.
     balance: of classes with few images: "weights" lets each of these count for more, "sampling" shows them more often;
         how much, see `data/balance.py`.
     patience: epochs without a better validation result after which training stops; 0 never stops early.
@@ -97,10 +103,12 @@ class Recipe:
     dropout: float | None = None
     drop_connect: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
+    augment_on: AugmentOn = "host"
     mixup: float = 0.0
     cutmix: float = 0.0
     progressive: Progressive | None = None
     distillation: Distillation | None = None
+    detection: DetectionSettings | None = None
     balance: Balance = "none"
     patience: int = 0
     norms: Norms = "train"
@@ -152,6 +160,7 @@ class Recipe:
             ("precision", get_args(Precision)),
             ("checkpoint_activations", get_args(Recompute)),
             ("compress", get_args(Compression)),
+            ("augment_on", get_args(AugmentOn)),
         ):
             value = getattr(self, name)
             _require(value in choices, name, f"one of {', '.join(choices)}", value)

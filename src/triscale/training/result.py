@@ -88,7 +88,7 @@ def ship(
 
 def _evaluate(model: Model, task: Task[Any], split: Split, plan: Plan, world: World) -> Judged:
     batches = task.judging_batches(split, model.preprocessing, plan.part_size, world)
-    return task.evaluate_all([model], batches.epoch(0), split, None, world)[0]
+    return task.evaluate_all([model], batches, None, world)[0]
 
 
 def _metrics(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 from triscale.data.dataset import Dataset
 from triscale.data.detection.dataset import BoxDataset
-from triscale.data.loader import Batch, Batches
+from triscale.data.loader import Batches
 from triscale.models.model import Model
 from triscale.spec.preprocessing import Preprocessing
 from triscale.training.answer import Objective, Weigh
@@ -117,14 +117,15 @@ class Task(Protocol[E]):
     def evaluate_all(
         self,
         models: Sequence[Model],
-        batches: Iterable[Batch],
-        split: Split,
+        batches: Batches,
         each_batch: Callable[[], None] | None,
         world: World,
+        quick: bool = False,
     ) -> Sequence[E]:
-        """Several models on the same batches of a split, reading each image once; `each_batch` is called after each.
+        """Several models on the images of `judging_batches`, each read once; `each_batch` is called after each batch.
 
         world: processes that share each batch; all of them get the figures of all images.
+        quick: what weights are chosen by is enough.
         """
         ...
 

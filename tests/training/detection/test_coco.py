@@ -1,11 +1,15 @@
 import contextlib
 import io
+import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.training.detection.sets import answer, image, random_set
+from triscale.data.detection.read import read_boxes
 from triscale.errors import MissingExtraError
 from triscale.training.detection.coco import NAMES, coco_figures
 
@@ -43,7 +47,7 @@ def reference(found, samples, classes):
     return asked.stats, asked.eval["precision"][..., 0, -1]
 
 
-def told(figures):
+def told_values(figures):
     """The twelve in pycocotools' way: -1 where there is nothing to average over."""
     return [-1.0 if np.isnan(value) else value for value in figures.values.values()]
 
@@ -57,19 +61,46 @@ def test_the_twelve_figures_are_those_of_pycocotools_to_the_last_digit(seed, gri
     expected, precision = reference(found, samples, 4)
     figures = coco_figures(found, samples, 4)
     assert list(figures.values) == list(NAMES)
-    assert told(figures) == pytest.approx(expected.tolist(), rel=0, abs=LAST_DIGIT)
-    assert told(figures)[6:] == expected[6:].tolist()  # recall, to the last bit
+    assert told_values(figures) == pytest.approx(expected.tolist(), rel=0, abs=LAST_DIGIT)
+    assert told_values(figures)[6:] == expected[6:].tolist()  # recall, to the last bit
     for label in (0, 2, 3):
         assert figures.average_precision[label] == pytest.approx(precision[:, :, label].mean(), rel=0, abs=LAST_DIGIT)
         assert figures.average_precision50[label] == pytest.approx(precision[0, :, label].mean(), rel=0, abs=LAST_DIGIT)
     assert np.isnan(figures.average_precision[1])  # told, but never there
 
 
+def test_a_file_with_gaps_in_its_ids_scores_as_pycocotools_scores_it(tmp_path):
+    found, samples = random_set(11, images=12, unused=(1,))
+    ids = (0, 3, 7, 90)  # of the categories, in order of their classes
+    images = [{"id": 5 * i, "file_name": f"{i:02d}.png", "height": 200, "width": 300} for i in range(len(samples))]
+    records = [
+        {"id": 1000 + 12 * number + i, "image_id": 5 * number, "category_id": ids[box.label], "iscrowd": int(box.crowd),
+         "bbox": [box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1],
+         "area": box.area or (box.x2 - box.x1) * (box.y2 - box.y1)}
+        for number, sample in enumerate(samples) for i, box in enumerate(sample.boxes)
+    ]  # fmt: skip
+    categories = [{"id": id_, "name": name} for id_, name in zip(ids, "abcd", strict=True)]
+    document = {"images": images, "annotations": records, "categories": categories}
+    for number in range(len(samples)):
+        Image.effect_noise((300, 200), 50 + number).save(tmp_path / f"{number:02d}.png")
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+
+    read = read_boxes(tmp_path / "instances.json")
+    place = {sample.path.name: number for number, sample in enumerate(samples)}
+    order = sorted(read.train + read.val, key=lambda sample: sample.path.name)
+    labels = np.array([read.classes.index(name) if name in read.classes else len(read.classes) for name in "abcd"])
+    told = [replace(found[number], labels=labels[found[number].labels]) for number in range(len(found))]
+    assert [place[f"{int(sample.path.stem)}.jpg"] for sample in order] == list(range(12))
+    figures = coco_figures(told, order, len(read.classes) + 1)
+    expected, _ = reference(found, samples, 4)
+    assert told_values(figures) == pytest.approx(expected.tolist(), rel=0, abs=1e-12)
+
+
 def test_more_than_a_hundred_boxes_of_an_image_count_as_pycocotools_counts_them():
     found, samples = random_set(7, images=3, classes=2, told=400, most=6)
     assert max(len(each) for each in found) > 200
     expected = reference(found, samples, 2)[0].tolist()
-    assert told(coco_figures(found, samples, 2)) == pytest.approx(expected, rel=0, abs=LAST_DIGIT)
+    assert told_values(coco_figures(found, samples, 2)) == pytest.approx(expected, rel=0, abs=LAST_DIGIT)
 
 
 def test_sizes_without_an_object_are_nan():

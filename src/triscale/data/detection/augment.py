@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from triscale.data.transforms import Box
 from triscale.errors import SpecError
 from triscale.spec.network import Size
-from triscale.spec.placement import fitted
+from triscale.spec.placement import Box, fitted
 
 CROWD = -2.0  # class of a region in which nothing is taught
 MOST_BOXES = 100  # of one image; more are cut off, as in the released training
@@ -108,10 +107,12 @@ def draw_place(image: Size, into: Size, augmentation: BoxAugmentation, dice: ran
     return Placed(size, *corner)
 
 
-def moved(rows: np.ndarray, image: Size, place: Placed) -> np.ndarray:
-    """Rows (N, 5) of (x1, y1, x2, y2, class) from pixels of an image of (H, W) to those of the input."""
-    across, down = place.size[1] / image[1], place.size[0] / image[0]
-    made = rows * np.array([across, down, across, down, 1], np.float32)
+def moved(rows: np.ndarray, scale: tuple[float, float], place: Placed) -> np.ndarray:
+    """Rows (N, 5) of (x1, y1, x2, y2, class) from pixels of an image to those of the input.
+
+    scale: pixels of the image for one of the input, across and down.
+    """
+    made = rows / np.array([*scale, *scale, 1], np.float32)
     made[:, :4] += np.array([place.left, place.top, place.left, place.top], np.float32)
     return made
 

@@ -17,7 +17,6 @@ from triscale.data.detection.augment import (
     BoxAugmentation,
     Placed,
     draw_place,
-    fitted,
     kept,
     mirrored,
     moved,
@@ -28,6 +27,7 @@ from triscale.data.randaugment import STILL, randaugment
 from triscale.data.transforms import normalise, resize, with_channels
 from triscale.errors import DataError
 from triscale.spec.network import Size
+from triscale.spec.placement import Placement, place
 from triscale.spec.preprocessing import Preprocessing
 
 PADDING = -1.0  # class of a row that stands for nothing
@@ -37,6 +37,7 @@ class BoxItems:
     """Images with their boxes, letterboxed into the network's input.
 
     size: (H, W) in pixels. augmentation: None gives each image as evaluation has it.
+    placements: without augmentation, where each image that was made lies in the input, by index.
     Raises: DataError where the preprocessing does not letterbox: boxes could not be mapped back.
     """
 
@@ -52,6 +53,7 @@ class BoxItems:
             raise DataError(f'images with boxes are letterboxed, the preprocessing says "{preprocessing.fit}".')
         self.samples, self.preprocessing, self.augmentation = samples, preprocessing, augmentation
         self.seed, self.size = seed, size
+        self.placements: dict[int, Placement] = {}
         mean = np.array(preprocessing.mean)
         fill = mean if preprocessing.fill is None else preprocessing.fill
         self._blank = ((fill - mean) / np.array(preprocessing.std)).astype(np.float32)
@@ -63,10 +65,11 @@ class BoxItems:
         augmentation = self.augmentation
         if augmentation is None:
             image = opened(index, self.size)
-            size = (image.height, image.width)
-            return Item(
-                values, self._put(values, index, image, Placed(fitted(size, self.size), 0, 0), None)[:MOST_BOXES]
-            )
+            decoded = (image.height, image.width)
+            placement = place(self.preprocessing, decoded, self.size)
+            self.placements[index] = placement.of_original(decoded, self.samples[index].size)
+            rows = self._put(values, index, image, Placed(placement.used, 0, 0), None)
+            return Item(values, rows[:MOST_BOXES])
         dice = dice_for(self.seed, epoch, index)
         if dice.random() < augmentation.mosaic:
             rows = self._mosaic(values, index, opened, augmentation, dice)
@@ -91,8 +94,8 @@ class BoxItems:
         """Put an image at a random size and place."""
         into = values.shape[0], values.shape[1]
         image = opened(index, self._needed(augmentation))
-        place = draw_place((image.height, image.width), into, augmentation, dice)
-        return self._put(values, index, image, place, dice)
+        placed = draw_place((image.height, image.width), into, augmentation, dice)
+        return self._put(values, index, image, placed, dice)
 
     def _mosaic(
         self, values: np.ndarray, index: int, opened: Opener, augmentation: BoxAugmentation, dice: random.Random
@@ -116,13 +119,13 @@ class BoxItems:
         return round(self.size[0] * largest), round(self.size[1] * largest)
 
     def _put(
-        self, values: np.ndarray, index: int, image: Image.Image, place: Placed, dice: random.Random | None
+        self, values: np.ndarray, index: int, image: Image.Image, placed: Placed, dice: random.Random | None
     ) -> np.ndarray:
         """Paint an image at its place in `values` (H, W, C). Returns: its rows, of what shows there."""
         into, own = (values.shape[0], values.shape[1]), (image.height, image.width)
-        top, left, bottom, right = place.window(into)
+        top, left, bottom, right = placed.window(into)
         image = with_channels(image, self.preprocessing.channels)
-        shown = resize(image, (bottom - top, right - left), self.preprocessing, place.source(into, own))
+        shown = resize(image, (bottom - top, right - left), self.preprocessing, placed.source(into, own))
         if dice is not None and self.augmentation is not None and self.augmentation.colour_layers:
             layers, magnitude = self.augmentation.colour_layers, self.augmentation.colour_magnitude
             shown = randaugment(shown, layers, magnitude, dice, STILL)
@@ -132,5 +135,6 @@ class BoxItems:
         visible, least_side = (
             (0.0, 0.0) if self.augmentation is None else (self.augmentation.visible, self.augmentation.least_side)
         )
-        rows = moved(rows.reshape(-1, 5), sample.size, place)
+        whole = Placement((0.0, 0.0, own[1], own[0]), placed.size).of_original(own, sample.size)
+        rows = moved(rows.reshape(-1, 5), whole.scale, placed)
         return kept(rows, (top, left, bottom, right), visible, least_side)

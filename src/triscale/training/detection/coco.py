@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,11 +41,10 @@ def coco_figures(found: Sequence[Detections], samples: Sequence[BoxSample], clas
     its box. Of each class at most 100 boxes of an image count.
     Raises: MissingExtraError without faster-coco-eval.
     """
-    try:
-        from faster_coco_eval.core.coco import COCO
-        from faster_coco_eval.core.faster_eval_api import COCOeval_faster
-    except ImportError:
-        raise MissingExtraError("faster-coco-eval", "detect", "scoring boxes") from None
+    require_coco()
+    from faster_coco_eval.core.coco import COCO
+    from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+
     images = [{"id": i, "height": each.size[0], "width": each.size[1]} for i, each in enumerate(samples)]
     categories = [{"id": i, "name": str(i)} for i in range(classes)]
     truth = {"images": images, "categories": categories, "annotations": _objects(samples)}
@@ -57,6 +57,12 @@ def coco_figures(found: Sequence[Detections], samples: Sequence[BoxSample], clas
         np.array([_mean(precision[:, :, i]) for i in range(classes)]),
         np.array([_mean(precision[0, :, i]) for i in range(classes)]),
     )
+
+
+def require_coco() -> None:
+    """Raises: MissingExtraError without faster-coco-eval."""
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise MissingExtraError("faster-coco-eval", "detect", "scoring boxes")
 
 
 def _objects(samples: Sequence[BoxSample]) -> list[dict[str, Any]]:

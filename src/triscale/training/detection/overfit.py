@@ -1,0 +1,249 @@
+"""`--overfit N`: can a few images be learnt at all? Tells faults of the data from those of training.
+
+A detector that cannot find in N images what it was shown in the same N images a hundred times has been shown boxes that
+do not go with the pixels. The images are mirrored and moved all the time, so that it has to look at what is in a box,
+and cannot learn by heart where the boxes of each image lie.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+
+from triscale.data.detection.augment import CROWD, BoxAugmentation
+from triscale.data.detection.dataset import BoxDataset, BoxLabel, BoxSample
+from triscale.data.detection.items import PADDING
+from triscale.data.detection.said import BoxFinding
+from triscale.data.loader import Batches
+from triscale.detection.detect import detect
+from triscale.detection.detections import Detections
+from triscale.detection.detector import DetectorNet
+from triscale.errors import TrainingError
+from triscale.training.detection.coco import require_coco
+from triscale.training.detection.evaluation import DetectionEvaluation, score_detections
+from triscale.training.detection.objective import DetectionObjective
+from triscale.training.detection.settings import DetectionSettings
+from triscale.training.evaluate import place
+from triscale.training.optim import make_optimiser
+from triscale.training.plan import Plan, plan_of
+from triscale.training.prepare import prepared, training_mode
+from triscale.training.progress import Progress, SilentProgress
+from triscale.training.recipe import Recipe
+from triscale.training.step import Stepper
+
+LEARNT, BROKEN = 0.9, 0.5  # mAP50 from which the images were learnt, and below which the data is to be looked at
+STEPS = 160
+LOOKED_AT = 40  # steps from one score to the next: what is learnt early ends early
+VIEWS = 4  # of each image, that are scored
+SIZES = (0.75, 1.25)  # of the image, so that there is room to move it
+LEARNING_RATE = 3.5e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Overfit:
+    """What came of it.
+
+    images, objects: that were learnt. map50: on views of the same images that it was not trained on. steps, seconds.
+    evaluation: all figures. findings: of the data check.
+    """
+
+    images: int
+    objects: int
+    map50: float
+    steps: int
+    seconds: float
+    evaluation: DetectionEvaluation
+    findings: tuple[BoxFinding, ...]
+
+    @property
+    def learnt(self) -> bool:
+        """Whether data and training work together as they should."""
+        return self.map50 >= LEARNT
+
+    @property
+    def broken(self) -> bool:
+        """Whether the data is to be looked at before anything else."""
+        return self.map50 < BROKEN
+
+    def verdict(self) -> str:
+        """What to do, for people; it follows from the score and the data check alone."""
+        score = f"mAP50 {self.map50:.2f} on the {self.images} images it was trained on"
+        if self.learnt:
+            found = _counted(self.findings)
+            return f"{score}: they can be learnt" + (f"; the data check found {found} all the same" if found else "")
+        if not self.broken:
+            return (
+                f"{score}: learnt in part; objects may be too small for the network's input or the anchors (`triscale "
+                f"data anchors`), or some labels wrong (`triscale data check`)"
+            )
+        return f"{score}: look at the data. Likeliest: {likeliest(self.findings)}"
+
+
+class _Cause(NamedTuple):
+    """kinds: of findings that show it. said: what it is."""
+
+    kinds: tuple[str, ...]
+    said: str
+
+
+# From the surest sign to the weakest.
+_CAUSES = (
+    _Cause(("wrong-form", "normalised", "pixels"), "boxes are read in another form than they were written in"),
+    _Cause(("contradiction",), "the same pixels have different classes or boxes"),
+    _Cause(("outside", "no-area", "wrong-size"), "boxes do not fit their images: another form, or another image's"),
+    _Cause(("unknown-image", "missing", "duplicate-id"), "records and images do not belong together"),
+    _Cause(("tiny",), "objects are too small to be seen"),
+)
+# What no check can see: such boxes are as good as any, only not of what is in them.
+UNSEEN = (
+    "boxes lie where their objects are not (each image may have another image's boxes, or x and y or width and height "
+    "are swapped); the data check found nothing that says so: look at some, `triscale data check DATA --draw FOLDER`"
+)
+
+
+def likeliest(findings: Sequence[BoxFinding]) -> str:
+    """The likeliest reason why nothing could be learnt, by what the data check found."""
+    for cause in _CAUSES:
+        shown = [each for each in findings if each.kind in cause.kinds]
+        if shown:
+            return f"{cause.said} ({len(shown)} found, first: {shown[0].said()})"
+    return UNSEEN
+
+
+def chosen_few(samples: Sequence[BoxSample], count: int) -> tuple[BoxSample, ...]:
+    """So many images that have objects, evenly spread over all that do.
+
+    Raises: TrainingError where none has.
+    """
+    some = [each for each in samples if any(not box.crowd for box in each.boxes)]
+    if not some or count < 1:
+        raise TrainingError(f"{count} images with objects cannot be taken: there are {len(some)}.")
+    count = min(count, len(some))
+    return tuple(some[number * len(some) // count] for number in range(count))
+
+
+def overfit(
+    model: DetectorNet,
+    dataset: BoxDataset,
+    recipe: Recipe,
+    count: int,
+    findings: Sequence[BoxFinding] = (),
+    progress: Progress | None = None,
+    steps: int = STEPS,
+) -> Overfit:
+    """Train a detector on a few images of a set, and score it on other views of the same ones; nothing is written.
+
+    model: on the device where it is to train; it is changed. recipe: its loss, and whether images may be mirrored; how
+        fast and how long is chosen here. findings: of the data check, for the verdict.
+    It ends early where the images are learnt.
+    Raises: TrainingError where no image has an object, or a value is not finite; MissingExtraError without
+        faster-coco-eval.
+    """
+    require_coco()
+    progress, began = progress or SilentProgress(), time.perf_counter()
+    few = chosen_few(dataset.train, count)
+    settings = recipe.detection or DetectionSettings()
+    moved = BoxAugmentation(
+        scale=SIZES, shift=True, flip=settings.augmentation.flip, flip_vertical=settings.augmentation.flip_vertical
+    )
+    own = _recipe(recipe, len(few), steps)
+    run = _Run(model, few, moved, own, plan_of(own, len(few)), settings)
+    progress.start("overfitting", steps)
+    try:
+        with prepared(model, own):
+            done, found = run.until_learnt(steps, dataset.classes, progress)
+    finally:
+        progress.finish()
+    objects = sum(not box.crowd for sample in few for box in sample.boxes)
+    seconds = time.perf_counter() - began
+    return Overfit(len(few), objects, found.figures["map50"], done, seconds, found, tuple(findings))
+
+
+def _recipe(recipe: Recipe, images: int, steps: int) -> Recipe:
+    """A short training on one batch: no averages and no decay, which would only hide what the images say."""
+    return Recipe(
+        epochs=steps,
+        batch_size=images,
+        learning_rate=LEARNING_RATE * (256 / images) ** 0.5,
+        warmup_epochs=steps / 16,
+        weight_decay=0.0,
+        clip=10.0,
+        ema_decay=0.0,
+        final_rate=0.05,
+        drop_connect=0.0,
+        freeze=recipe.freeze,
+        channels_last=recipe.channels_last,
+        checkpoint_activations=recipe.checkpoint_activations,
+        precision=recipe.precision,
+        seed=recipe.seed,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One detector on a few images."""
+
+    model: DetectorNet
+    few: tuple[BoxSample, ...]
+    moved: BoxAugmentation
+    recipe: Recipe
+    plan: Plan
+    settings: DetectionSettings
+
+    def until_learnt(self, steps: int, classes: Sequence[str], progress: Progress) -> tuple[int, DetectionEvaluation]:
+        """Train and score by turns. Returns: steps done, and the last figures."""
+        step = self._stepper()
+        files = [str(each.path) for each in self.few]
+        shown = self._views(0)
+        for number in range(steps):
+            images, targets, order = next(shown)
+            training_mode(self.model, self.recipe)
+            result = step(number, place(images, self.model), targets, [files[i] for i in order.tolist()])
+            progress.advance(1, f"loss {result.loss:.3f}")
+            if (number + 1) % LOOKED_AT == 0 or number + 1 == steps:
+                found = self._scored(classes)
+                if found.figures["map50"] >= LEARNT or number + 1 == steps:
+                    return number + 1, found
+        raise TrainingError(f"steps must be at least 1, got {steps}.")
+
+    def _stepper(self) -> Stepper:
+        recipe, objective = self.recipe, DetectionObjective(self.settings.loss, self.model)
+        optimiser = make_optimiser(self.model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, 0.0)
+        return Stepper(self.model, objective, optimiser, recipe, self.plan, weigh=objective.weigh)
+
+    def _views(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """All images at once, moved anew each time."""
+        batches = Batches(self.few, self.model.preprocessing, len(self.few), self.moved, seed=self.recipe.seed + seed)
+        number = 0
+        while True:
+            yield from batches.epoch(number)
+            number += 1
+
+    def _scored(self, classes: Sequence[str]) -> DetectionEvaluation:
+        """Figures on views that are not trained on, in pixels of the network's input."""
+        self.model.eval()
+        found: list[Detections] = []
+        samples: list[BoxSample] = []
+        views = self._views(1)
+        for _ in range(VIEWS):
+            images, targets, order = next(views)
+            found += detect(self.model, place(images, self.model))
+            size = (images.shape[2], images.shape[3])
+            for rows, index in zip(targets.tolist(), order.tolist(), strict=True):
+                boxes = tuple(_label(row) for row in rows if row[4] != PADDING)
+                samples.append(replace(self.few[index], size=size, boxes=boxes))
+        return score_detections(found, samples, classes, quick=True)
+
+
+def _label(row: Sequence[float]) -> BoxLabel:
+    x1, y1, x2, y2, label = row
+    return BoxLabel(x1, y1, x2, y2, 0 if label == CROWD else int(label), label == CROWD)
+
+
+def _counted(findings: Sequence[BoxFinding]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind for each in findings).most_common())

@@ -1,0 +1,129 @@
+"""Learning boxes: what is special to it in a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from triscale.data.detection.dataset import BoxDataset
+from triscale.data.loader import Batches
+from triscale.detection.detector import DetectorNet
+from triscale.errors import TrainingError
+from triscale.models.model import Model
+from triscale.spec.preprocessing import Preprocessing
+from triscale.training.answer import Objective
+from triscale.training.detection.coco import require_coco
+from triscale.training.detection.evaluate import evaluate_detectors
+from triscale.training.detection.evaluation import DetectionEvaluation
+from triscale.training.detection.objective import DetectionObjective
+from triscale.training.detection.settings import DetectionSettings
+from triscale.training.plan import Plan
+from triscale.training.recipe import Recipe
+from triscale.training.stage import Stage
+from triscale.training.state import EpochSums
+from triscale.training.task import Split, Told
+from triscale.training.world import World
+
+# What mixes or weighs labels, by its name in the recipe, and what it is where it does nothing.
+_FOR_LABELS = {"mixup": 0.0, "cutmix": 0.0, "distillation": None, "balance": "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTask:
+    """See `Task`."""
+
+    dataset: BoxDataset
+    recipe: Recipe
+
+    @property
+    def score_name(self) -> str:
+        """COCO's mAP."""
+        return "map"
+
+    @property
+    def settings(self) -> DetectionSettings:
+        """What the recipe says of detectors."""
+        return self.recipe.detection or DetectionSettings()
+
+    def check(self, model: Model) -> None:
+        """See `Task.check`."""
+        require_coco()
+        _detector(model)
+        classes = len(self.dataset.classes)
+        if model.outputs != classes:
+            raise TrainingError(
+                f"{model.name} tells {model.outputs} classes, the data has {classes}; "
+                f"make the model with num_classes={classes}."
+            )
+        for name, nothing in _FOR_LABELS.items():
+            value = getattr(self.recipe, name)
+            if value != nothing:
+                raise TrainingError(
+                    f"Recipe.{name} {value!r} is for images with labels, and {self.dataset.root} has boxes; "
+                    f"leave it out."
+                )
+        for split in ("train", "val", "test"):
+            samples = getattr(self.dataset, split)
+            if samples and not any(not box.crowd for sample in samples for box in sample.boxes):
+                raise TrainingError(
+                    f"{self.dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could "
+                    f"be {'learnt' if split == 'train' else 'judged'}; choose other images for it."
+                )
+
+    def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
+        """See `Task.objective`; images count as they have positives."""
+        made = DetectionObjective(self.settings.loss, _detector(model))
+        return made, made.weigh
+
+    def notes(self, objective: Objective) -> tuple[str, ...]:
+        """On images without objects, of which only what is nowhere is learnt."""
+        empty = sum(not sample.boxes for sample in self.dataset.train)
+        return (f"{empty} of {len(self.dataset.train)} training images have no object",) if empty else ()
+
+    def training_batches(self, preprocessing: Preprocessing, plan: Plan, stage: Stage, world: World) -> Batches:
+        """See `Task.training_batches`."""
+        return Batches(
+            self.dataset.train,
+            preprocessing,
+            plan.batch_size,
+            augmentation=self.settings.augmentation,
+            seed=self.recipe.seed,
+            workers=world.workers,
+            part=world.part,
+            size=stage.size,
+        )
+
+    def judging_batches(self, split: Split, preprocessing: Preprocessing, batch_size: int, world: World) -> Batches:
+        """See `Task.judging_batches`."""
+        samples = self.dataset.val if split == "val" else self.dataset.test
+        return Batches(samples, preprocessing, batch_size, workers=world.workers, part=world.part)
+
+    def evaluate_all(
+        self,
+        models: Sequence[Model],
+        batches: Batches,
+        each_batch: Callable[[], None] | None,
+        world: World,
+        quick: bool = False,
+    ) -> list[DetectionEvaluation]:
+        """See `Task.evaluate_all`."""
+        detectors = [_detector(model) for model in models]
+        objective = DetectionObjective(self.settings.loss, detectors[0])
+        return evaluate_detectors(detectors, batches, objective, self.dataset.classes, each_batch, world, quick)
+
+    def figures(self, sums: EpochSums) -> dict[str, float]:
+        """Mean loss and its two parts, and how many anchors of an image have an object."""
+        parts = {name: sums.mean(name) for name in ("class_loss", "box_loss")}
+        return {"loss": sums.mean(), **parts, "positives": sums.sums.get("positives", 0.0) / max(1, sums.images)}
+
+    def told(self, shown: DetectionEvaluation, val: DetectionEvaluation) -> Told:
+        """See `Task.told`: every class, what was taken for what, and the kinds of mistakes."""
+        record = {} if shown.details is None else shown.details.record()
+        return Told({}, {"images": shown.count, "objects": shown.objects, **record}, {})
+
+
+def _detector(model: Model) -> DetectorNet:
+    if not isinstance(model, DetectorNet):
+        raise TrainingError(f"{model.name} is no detector, and the data has boxes; make one with create_detector.")
+    return model
