@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.boxes import coco_document, drawn_set, voc_document, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import content, refusal
+from triscale.cli.main import main
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.find import find_boxes, is_boxes
 from triscale.data.detection.read import read_boxes
@@ -178,3 +179,12 @@ def test_a_folder_of_classes_stays_one_whatever_lies_beside_its_images(tmp_path)
     (tmp_path / "package.json").write_text('{"name": "images", "files": ["annotations"]}')
     (tmp_path / "config.yaml").write_text("names: [cat, dog]\nlr: 0.1\n")
     assert not is_boxes(tmp_path)
+
+
+def test_shards_are_not_made_of_boxes(drawn, tmp_path, capsys):
+    write_yolo(tmp_path / "set", drawn)
+    with pytest.raises(SystemExit) as end:
+        main(["data", "pack", str(tmp_path / "set"), str(tmp_path / "out")])
+    assert end.value.code == 2
+    assert "a set with boxes; shards hold images with classes only" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -139,6 +139,7 @@ def _require_objects(listing: BoxListing, train: Sequence[BoxSample], usable: Se
 def _notes(looked: Sequence[tuple[Judged, Facts]], findings: Sequence[BoxFinding]) -> list[str]:
     judged = [each for each, _ in looked]
     notes = repairs(judged)
+    notes += [f"{each.said()}." for each in findings if each.kind == "wrong-form"]
     if findings:
         kinds = collections.Counter(each.kind for each in findings)
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
