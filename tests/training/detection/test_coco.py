@@ -128,6 +128,6 @@ def test_nothing_is_printed(capsys):
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "faster_coco_eval.core.coco", None)
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'triscale\[detect\]'"):
         coco_figures([answer()], [image((0, 0, 20, 20, 0))], 1)
