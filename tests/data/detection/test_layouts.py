@@ -119,6 +119,9 @@ def test_darknet_lists_images_in_a_file(drawn, tmp_path):
     text = "train: train.txt\nval: valid.txt\nnames: [disc, square, triangle]\n"
     (tmp_path / "darknet" / "shapes.yaml").write_text(text)
     assert content(read_boxes(tmp_path / "darknet")) == expected
+    (tmp_path / "darknet" / "shapes.yaml").unlink()
+    (data / "obj.names").write_text("disc\nsquare\ntriangle\n")
+    assert content(read_boxes(tmp_path / "darknet")) == expected
     (data / "shape002.png").unlink()
     expected = "missing: train.txt: line 3: build/data/shape002.png: no such file"
     assert expected in refusal(tmp_path / "darknet")
