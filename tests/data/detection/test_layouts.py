@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -133,6 +134,24 @@ def test_of_two_kinds_of_records_one_is_read_and_that_is_said(drawn, tmp_path):
     shutil.rmtree(tmp_path / "other")
     note = "Boxes are read from COCO's files; YOLO's labels in the same folder are not looked at."
     assert note in read_boxes(tmp_path).notes
+
+
+def test_a_split_without_objects_needs_no_folder_of_labels(drawn, tmp_path):
+    own = [each for each in drawn if each.split == "train" or not each.boxes]
+    write_yolo(tmp_path, [*own, *(replace(each, split="val", boxes=(), name="extra") for each in drawn[4:5])])
+    (tmp_path / "data.yaml").rename(tmp_path / "notes.md")
+    (tmp_path / "classes.txt").write_text("disc\nsquare\ntriangle\n")
+    shutil.rmtree(tmp_path / "labels" / "valid")
+    assert [each.path.name for each in read_boxes(tmp_path).val] == ["extra.png"]
+
+
+def test_a_class_that_only_val_has_is_named_in_voc_too(drawn, tmp_path):
+    record = write_voc(tmp_path, drawn) / "Annotations" / "shape003.xml"
+    record.write_text(record.read_text().replace("<name>disc", "<name>ring", 1))
+    expected = (
+        "class-names: Annotations/shape003.xml: object 1: class 'ring' of val is none of train's; train has disc,"
+    )
+    assert expected in refusal(tmp_path)
 
 
 def test_two_data_files_are_refused(drawn, tmp_path):

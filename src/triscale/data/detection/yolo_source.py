@@ -117,7 +117,10 @@ def _is_of_labels(folder: Path, root: Path, folders: Sequence[Folder]) -> bool:
     """Whether the images of a folder belong to the set: labels beside them, or a folder of labels for them."""
     by_path = {each.path: each for each in folders}
     place = label_file(folder / "x.jpg").parent
-    return place in by_path and (place != folder or bool(_label_files(by_path[folder])))
+    if place == folder:
+        return bool(_label_files(by_path[folder]))
+    # a split without any object may have no folder of its own below labels/
+    return any(each in by_path for each in (place, *place.parents) if each.name.lower() == "labels")
 
 
 def _images_in(folder: Path) -> list[Path]:
