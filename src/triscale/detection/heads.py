@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,9 +46,15 @@ class HeadNet(nn.Module):
         self.final = Convolution(channels, outputs, kernel, bias=True, padding=numerics.padding)
 
     def reset_parameters(self) -> None:
-        """Initialise all weights anew; see the class for the bias."""
+        """Initialise all weights anew; see the class for the bias.
+
+        Convolutions: normal, std 1 / sqrt(inputs of one output).
+        Source: google/automl efficientdet_arch.py (variance scaling, fan in).
+        """
         for module in self.modules():
             initialise(module)
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
         assert self.final.bias is not None
         nn.init.constant_(self.final.bias, self.bias)
 

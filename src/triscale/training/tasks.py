@@ -13,7 +13,7 @@ from triscale.training.task import AnyDataset, Task
 
 
 def task_of(dataset: AnyDataset, recipe: Recipe) -> Task[Any]:
-    """What training does differently for this kind of data. Raises: DataError, see `label_task`."""
+    """What training does differently for this kind of data. Raises: DataError, see `label_task`; TrainingError."""
     if isinstance(dataset, Dataset):
         return label_task(dataset, recipe)
     if recipe.augment_on != "host":
