@@ -49,6 +49,7 @@ class DetectorSubject:
 
         model, loaded = create_detector_with_report(self._made_of, self.weights, classes)
         if self.size is not None:
+            model.backbone.network = replace(model.backbone.network, resolution=self.size)
             model.detector = _at(model.detector, self.size)
             model.preprocessing = replace(model.preprocessing, size=self.size)
         if folder is not None:

@@ -129,7 +129,7 @@ class DetectorNet(Model):
         levels = self.pyramid([maps[2**level] for level in self.detector.fed_levels])
         logits, offsets = self.class_head(levels), self.box_head(levels)
         batch = images.shape[0]
-        return logits.view(batch, -1, self.detector.classes), offsets.view(batch, -1, 4)
+        return logits.reshape(batch, -1, self.detector.classes), offsets.reshape(batch, -1, 4)
 
     def anchors(self, size: int | Size) -> Tensor:
         """(A, 4) boxes (x1, y1, x2, y2), in pixels of images of `size` (H, W), on the device of the weights.

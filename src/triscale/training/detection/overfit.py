@@ -1,25 +1,23 @@
 """`--overfit N`: can a few images be learnt at all? Tells faults of the data from those of training.
 
 A detector that cannot find in N images what it was shown in the same N images a hundred times has been shown boxes that
-do not go with the pixels. The images are mirrored and moved all the time, so that it has to look at what is in a box,
-and cannot learn by heart where the boxes of each image lie.
+do not go with the pixels. But it would learn by heart where the boxes of each image lie, right or wrong, from what is
+around them. So every object is moved, mirrored and made larger or smaller by itself, with what is in its box and no
+more, among pieces that are in no box: see `collage`.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
-
-from triscale.data.detection.augment import CROWD, BoxAugmentation
+from triscale.data.detection.collage import Collages, collages
 from triscale.data.detection.dataset import BoxDataset, BoxLabel, BoxSample
 from triscale.data.detection.items import PADDING
 from triscale.data.detection.said import BoxFinding
-from triscale.data.loader import Batches
 from triscale.detection.detect import detect
 from triscale.detection.detections import Detections
 from triscale.detection.detector import DetectorNet
@@ -39,8 +37,8 @@ from triscale.training.step import Stepper
 LEARNT, BROKEN = 0.9, 0.5  # mAP50 from which the images were learnt, and below which the data is to be looked at
 STEPS = 160
 LOOKED_AT = 40  # steps from one score to the next: what is learnt early ends early
-VIEWS = 4  # of each image, that are scored
-SIZES = (0.75, 1.25)  # of the image, so that there is room to move it
+VIEWS = 4  # batches that are scored, which are never trained on
+SCORED_FROM = 10**6  # their numbers
 LEARNING_RATE = 3.5e-3
 
 
@@ -134,25 +132,26 @@ def overfit(
     count: int,
     findings: Sequence[BoxFinding] = (),
     progress: Progress | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> Overfit:
     """Train a detector on a few images of a set, and score it on other views of the same ones; nothing is written.
 
     model: on the device where it is to train; it is changed. recipe: its loss, and whether images may be mirrored; how
-        fast and how long is chosen here. findings: of the data check, for the verdict.
+        fast and how long is chosen here. findings: of the data check, for the verdict. steps: at most, by default
+        `STEPS`.
     It ends early where the images are learnt.
     Raises: TrainingError where no image has an object, or a value is not finite; MissingExtraError without
         faster-coco-eval.
     """
     require_coco()
+    steps = STEPS if steps is None else steps
     progress, began = progress or SilentProgress(), time.perf_counter()
     few = chosen_few(dataset.train, count)
     settings = recipe.detection or DetectionSettings()
-    moved = BoxAugmentation(
-        scale=SIZES, shift=True, flip=settings.augmentation.flip, flip_vertical=settings.augmentation.flip_vertical
-    )
+    mirror = settings.augmentation
+    shown = collages(few, model.preprocessing, mirror.flip, mirror.flip_vertical, recipe.seed)
     own = _recipe(recipe, len(few), steps)
-    run = _Run(model, few, moved, own, plan_of(own, len(few)), settings)
+    run = _Run(model, few, shown, own, plan_of(own, len(few)), settings)
     progress.start("overfitting", steps)
     try:
         with prepared(model, own):
@@ -190,7 +189,7 @@ class _Run:
 
     model: DetectorNet
     few: tuple[BoxSample, ...]
-    moved: BoxAugmentation
+    shown: Collages
     recipe: Recipe
     plan: Plan
     settings: DetectionSettings
@@ -199,11 +198,10 @@ class _Run:
         """Train and score by turns. Returns: steps done, and the last figures."""
         step = self._stepper()
         files = [str(each.path) for each in self.few]
-        shown = self._views(0)
         for number in range(steps):
-            images, targets, order = next(shown)
+            images, targets = self.shown.batch(number)
             training_mode(self.model, self.recipe)
-            result = step(number, place(images, self.model), targets, [files[i] for i in order.tolist()])
+            result = step(number, place(images, self.model), targets, files)
             progress.advance(1, f"loss {result.loss:.3f}")
             if (number + 1) % LOOKED_AT == 0 or number + 1 == steps:
                 found = self._scored(classes)
@@ -216,33 +214,23 @@ class _Run:
         optimiser = make_optimiser(self.model, recipe.optimiser, self.plan.learning_rate, recipe.momentum, 0.0)
         return Stepper(self.model, objective, optimiser, recipe, self.plan, weigh=objective.weigh)
 
-    def _views(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """All images at once, moved anew each time."""
-        batches = Batches(self.few, self.model.preprocessing, len(self.few), self.moved, seed=self.recipe.seed + seed)
-        number = 0
-        while True:
-            yield from batches.epoch(number)
-            number += 1
-
     def _scored(self, classes: Sequence[str]) -> DetectionEvaluation:
-        """Figures on views that are not trained on, in pixels of the network's input."""
+        """Figures on collages that are not trained on, in pixels of the network's input.
+
+        A piece has one class: of two that are told for it, the surer one counts.
+        """
         self.model.eval()
+        suppression = replace(self.model.detector.suppression, per_class=False)
         found: list[Detections] = []
         samples: list[BoxSample] = []
-        views = self._views(1)
-        for _ in range(VIEWS):
-            images, targets, order = next(views)
-            found += detect(self.model, place(images, self.model))
+        for view in range(VIEWS):
+            images, targets = self.shown.batch(SCORED_FROM + view)
+            found += detect(self.model, place(images, self.model), suppression)
             size = (images.shape[2], images.shape[3])
-            for rows, index in zip(targets.tolist(), order.tolist(), strict=True):
-                boxes = tuple(_label(row) for row in rows if row[4] != PADDING)
-                samples.append(replace(self.few[index], size=size, boxes=boxes))
+            for sample, rows in zip(self.few, targets.tolist(), strict=True):
+                boxes = tuple(BoxLabel(*row[:4], int(row[4])) for row in rows if row[4] != PADDING)
+                samples.append(replace(sample, size=size, boxes=boxes))
         return score_detections(found, samples, classes, quick=True)
-
-
-def _label(row: Sequence[float]) -> BoxLabel:
-    x1, y1, x2, y2, label = row
-    return BoxLabel(x1, y1, x2, y2, 0 if label == CROWD else int(label), label == CROWD)
 
 
 def _counted(findings: Sequence[BoxFinding]) -> str:
