@@ -79,7 +79,7 @@ EFFICIENTDET = Recipe(
 # For sets that are far smaller than COCO, from a trained backbone or from nothing: AdamW, whose rate asks for less
 # tuning than SGD's, statistics that follow a short training, sizes that vary less.
 DETECTION = Recipe(
-    epochs=30,
+    epochs=20,
     least_steps=1000,
     batch_size=16,
     learning_rate=6e-3,  # 1.5e-3 at 16
