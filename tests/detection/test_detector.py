@@ -68,9 +68,10 @@ def test_any_detector_runs_on_any_image(made, height, width):
 
 
 @pytest.mark.parametrize("kind", [k if k in EXPORTED else pytest.param(k, marks=pytest.mark.slow) for k in PYRAMIDS])
-def test_every_pyramid_is_exported_with_the_same_answers(kind):
-    model, images = small_model(pyramid=PYRAMIDS[kind](16, 1)), photos(100, 140)
-    exported = torch.export.export(model, (images,)).module()
+def test_every_pyramid_is_exported_for_any_batch_with_the_same_answers(kind):
+    model, batch = small_model(pyramid=PYRAMIDS[kind](16, 1)), torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(model, (photos(100, 140, count=2),), dynamic_shapes=({0: batch},)).module()
+    images = photos(100, 140, count=3)
     for found, expected in zip(answer(exported, images), answer(model, images), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
