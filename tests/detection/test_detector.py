@@ -68,9 +68,10 @@ def test_any_detector_runs_on_any_image(made, height, width):
 
 
 @pytest.mark.parametrize("kind", [k if k in EXPORTED else pytest.param(k, marks=pytest.mark.slow) for k in PYRAMIDS])
-def test_every_pyramid_is_exported_with_the_same_answers(kind):
-    model, images = small_model(pyramid=PYRAMIDS[kind](16, 1)), photos(100, 140)
-    exported = torch.export.export(model, (images,)).module()
+def test_every_pyramid_is_exported_for_any_batch_with_the_same_answers(kind):
+    model, batch = small_model(pyramid=PYRAMIDS[kind](16, 1)), torch.export.Dim("batch", min=1, max=64)
+    exported = torch.export.export(model, (photos(100, 140, count=2),), dynamic_shapes=({0: batch},)).module()
+    images = photos(100, 140, count=3)
     for found, expected in zip(answer(exported, images), answer(model, images), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -145,6 +146,16 @@ def test_anchors_are_kept_for_the_last_sizes():
         model.anchors(side)
     assert len(model._anchors) == 8
     assert torch.equal(model.anchors(64), first)
+
+
+def test_anchors_that_a_prediction_made_serve_training():
+    model = small_model()
+    with torch.inference_mode():
+        anchors = model.anchors(64)
+    scale = torch.ones((), requires_grad=True)
+    (model.anchors(64) * scale).sum().backward()  # which keeps the anchors for the backward pass
+    assert model.anchors(64) is anchors
+    torch.testing.assert_close(scale.grad, anchors.sum())
 
 
 def test_a_model_says_what_training_asks_of_it():
