@@ -152,6 +152,12 @@ def test_an_export_that_cannot_be_is_one_line(file, tmp_path, arguments, said):
     assert not (tmp_path / "model.onnx").exists()
 
 
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_detector_without_weights_is_one_line(command, tmp_path):
+    said = refusal(command, "efficientdet_d0", tmp_path / "model.onnx")
+    assert "efficientdet_d0: is a detector without weights on this machine" in said
+
+
 def test_an_export_of_a_classifier_has_no_suppression(tmp_path):
     out = tmp_path / "model.onnx"
     assert "finds no boxes" in refusal("export", "efficientnet_lite0", out, "--suppression", "in")
