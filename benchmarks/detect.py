@@ -3,7 +3,8 @@
 Network: the same weights in both, fp32, batch 1, BatchNorm folded into the convolutions on both sides, both memory
 formats; the ratio is to effdet's best. Fusion: the pyramid alone with fast, softmax and sum fusion, folded.
 From file to boxes: decoding, preprocessing, network, suppression and mapping back, each with its share; their sum is
-within 5 % of the time of the whole. Takes turns; medians.
+within 5 % of the time of the whole. Exported: the file without suppression and with it through ONNX Runtime and
+OpenVINO, beside the folded network with the same end. Takes turns; medians.
 Run: python benchmarks/detect.py [--name efficientdet_d0] [--size 512] [--runs 30] [--threads N]
 Exit code 1 when the network takes more than 0.9 of effdet's time, or the parts do not add up.
 """
@@ -32,6 +33,8 @@ from tests.detection.helpers import effdet_model, shaken
 
 from triscale.data.images import open_image
 from triscale.data.transforms import needed_size, preprocess
+from triscale.deployment.engine import load_engine
+from triscale.deployment.export import Form, export
 from triscale.detection.create import create_detector
 from triscale.detection.detect import detections, to_image
 from triscale.detection.detector import DetectorNet
@@ -177,6 +180,33 @@ def from_file(model: DetectorNet, size: int, runs: int, path: Path) -> float:
     return sum(taken.values()) / total
 
 
+def exported(model: DetectorNet, size: int, runs: int, threads: int) -> None:
+    """Print both forms of the exported file, by engine, with the ratio to the folded network in PyTorch.
+
+    Without suppression a file gives boxes and scores of all anchors, PyTorch its raw answers.
+    """
+    ready = fold(model).to(memory_format=torch.channels_last)
+    ready.fixed(size)
+    images = torch.randn(1, 3, size, size)
+    x, array = images.to(memory_format=torch.channels_last), images.numpy()
+    anchors, rule = model.anchors(size), model.detector.suppression
+    eager: dict[Form, Callable[[], object]] = {
+        "out": lambda: ready(x),
+        "in": lambda: detections(*ready(x), anchors, (size, size), rule),
+    }
+    print(f"\n{'exported':42} {'ms':>9} {'ratio to PyTorch':>24}")
+    for form, told in (("out", "without suppression"), ("in", "with suppression")):
+        ways = {"PyTorch, folded": eager[form]}
+        with tempfile.TemporaryDirectory() as folder:
+            for suffix in (".onnx", ".xml"):
+                path = export(model, Path(folder) / f"model{suffix}", size=size, suppression=form).path
+                engine = load_engine(path, threads)
+                ways[f"{engine.name} {engine.version}"] = lambda engine=engine: engine.answers(array)
+            taken = medians(ways, runs)
+        for label, ms in taken.items():
+            print(f"  {f'{told}, {label}':40} {ms:9.2f} {ms / taken['PyTorch, folded']:24.2f}")
+
+
 def main() -> int:
     """Returns: 0 when the targets are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,6 +226,7 @@ def main() -> int:
         ratio = network(model, given.name, given.size, given.runs)
         fusions(given.name, given.size, given.runs)
         adds_up = from_file(model, given.size, given.runs, path)
+        exported(model, given.size, given.runs, given.threads)
     print(f"\nnetwork: {ratio:.2f} of effdet's time (target {TARGET}); the parts are {adds_up:.1%} of the whole")
     return int(ratio > TARGET or abs(adds_up - 1) > 0.05)
 

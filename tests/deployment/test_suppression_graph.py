@@ -8,8 +8,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from triscale.deployment.suppression_graph import LOGITS, OFFSETS, with_suppression
+from triscale.deployment.suppression_graph import LOGITS, OFFSETS, with_boxes, with_suppression
 from triscale.detection.anchors import anchor_boxes
+from triscale.detection.boxes import clip, decode
 from triscale.detection.detect import detections
 from triscale.errors import SpecError
 from triscale.spec.detector import Anchors
@@ -66,11 +67,12 @@ def test_the_graph_tells_what_eager_suppression_tells(engine, rule, classes, ops
     graph = with_suppression(bare(classes, opset), ANCHORS, classes, SIZE, rule)
     onnx.checker.check_model(graph, full_check=True)
     logits, offsets = answers(classes)
-    boxes, scores, labels = engine(graph, logits, offsets)
+    boxes, scores, labels, count = engine(graph, logits, offsets)
     told = min(rule.detections, rule.candidates, len(ANCHORS) * classes)
     assert (boxes.shape, scores.shape, labels.shape) == ((2, told, 4), (2, told), (2, told))
     for number, expected in enumerate(detections(logits, offsets, ANCHORS, SIZE, rule)):
         found = len(expected)
+        assert count[number] == found
         np.testing.assert_allclose(boxes[number, :found], expected.boxes, atol=1e-3)
         np.testing.assert_allclose(scores[number, :found], expected.scores, atol=1e-6)
         assert labels[number, :found].tolist() == expected.labels.tolist()
@@ -81,16 +83,19 @@ def test_the_graph_tells_what_eager_suppression_tells(engine, rule, classes, ops
 @pytest.mark.parametrize("engine", [by_onnxruntime, by_openvino])
 def test_an_image_in_which_nothing_is_found_is_all_padding(engine):
     graph = with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression())
-    boxes, scores, labels = engine(graph, torch.full((1, len(ANCHORS), 3), -20.0), torch.zeros(1, len(ANCHORS), 4))
+    boxes, scores, labels, count = engine(
+        graph, torch.full((1, len(ANCHORS), 3), -20.0), torch.zeros(1, len(ANCHORS), 4)
+    )
     assert np.abs(boxes).sum() == scores.sum() == 0
     assert (labels == -1).all()
+    assert count.tolist() == [0]
 
 
 @pytest.mark.parametrize("engine", [by_onnxruntime, by_openvino])
 def test_scores_that_round_to_1_are_told_by_their_logits(engine):
     logits, offsets = answers(3)
     logits = logits * 2 + 40
-    boxes, scores, labels = engine(with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression()), logits, offsets)
+    boxes, scores, labels, _ = engine(with_suppression(bare(3, 17), ANCHORS, 3, SIZE, Suppression()), logits, offsets)
     assert scores.min() == 1
     for number, expected in enumerate(detections(logits, offsets, ANCHORS, SIZE, Suppression())):
         np.testing.assert_allclose(boxes[number], expected.boxes, atol=1e-3)
@@ -102,7 +107,7 @@ def test_equal_logits_come_in_the_same_order_as_eagerly():
     logits = torch.zeros(1, len(ANCHORS), 3)
     offsets = answers(3, 1)[1]
     graph = with_suppression(bare(3, 17), ANCHORS, 3, SIZE, rule)
-    boxes, _, labels = by_onnxruntime(graph, logits, offsets)
+    boxes, _, labels, _ = by_onnxruntime(graph, logits, offsets)
     (expected,) = detections(logits, offsets, ANCHORS, SIZE, rule)
     assert 30 < len(expected) <= 40
     np.testing.assert_allclose(boxes[0, : len(expected)], expected.boxes, atol=1e-3)
@@ -114,9 +119,19 @@ def test_boxes_without_area_are_not_told():
     logits[0, 3], offsets[0, 3, 0] = 5.0, -50.0  # far outside of the input
     logits[0, 400] = 1.0
     graph = with_suppression(bare(1, 17), ANCHORS, 1, SIZE, Suppression(score=0.5))
-    _, scores, labels = by_onnxruntime(graph, logits, offsets)
+    _, scores, labels, _ = by_onnxruntime(graph, logits, offsets)
     assert (labels[0] >= 0).sum() == 1
     assert scores[0, 0] == pytest.approx(torch.tensor(1.0).sigmoid().item())
+
+
+@pytest.mark.parametrize("engine", [by_onnxruntime, by_openvino])
+def test_without_suppression_every_anchor_has_its_box_and_scores(engine):
+    logits, offsets = answers(3)
+    graph = with_boxes(bare(3, 17), ANCHORS, 3, SIZE)
+    onnx.checker.check_model(graph, full_check=True)
+    boxes, scores = engine(graph, logits, offsets)
+    np.testing.assert_allclose(boxes, clip(decode(offsets, ANCHORS), SIZE), atol=1e-3)
+    np.testing.assert_allclose(scores, logits.sigmoid(), atol=1e-6)
 
 
 def test_the_given_graph_stays_as_it_is():

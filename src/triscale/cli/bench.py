@@ -38,6 +38,8 @@ def bench(
 ) -> int:
     """Measure latency on this device: three measurements of at least 50 runs, apart, for each installed engine.
 
+    A detector is timed without suppression: up to its raw answers in PyTorch, up to boxes and scores in its files.
+
     Example: triscale bench efficientnet_lite0 --engine onnx
 
     Parameters
@@ -130,14 +132,14 @@ def _model(name: str, size: Size | None, code: str | None) -> Model:
     from dataclasses import replace
 
     from triscale.cli.models import open_model
-    from triscale.cli.names import resolve
+    from triscale.cli.names import resolve_subject
     from triscale.deployment.untrained import untrained
 
     path = Path(name)
     if is_reference(name) or path.suffix == ".safetensors" or (path.is_dir() and (path / "model.safetensors").exists()):
         model = open_model(name, None if is_reference(name) else code, size)
     else:
-        model = untrained(resolve(name))
+        model = untrained(resolve_subject(name))
     if size is not None:
         model.preprocessing = replace(model.preprocessing, size=size)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +12,9 @@ from triscale.errors import DataError, SpecError
 if TYPE_CHECKING:
     import numpy as np
 
+    from triscale.deployment.box_predictor import BoxPredictor
     from triscale.deployment.judge_boxes import BoxAnswers, BoxQuestion
     from triscale.detection.detections import Detections
-    from triscale.detection.detector import DetectorNet
     from triscale.training.detection.evaluation import DetectionEvaluation
 
 Split = Literal["auto", "test", "val", "train", "all"]
@@ -45,7 +46,7 @@ def evaluate_boxes(
     samples = dataset.train + dataset.val + dataset.test if chosen == "all" else getattr(dataset, chosen)
     if not samples:
         raise DataError(f"{data}: has no {chosen} images; choose another --split.")
-    asked = box_question(detector.card.classes, model, dataset, samples, in_order)
+    asked = box_question(detector.classes, model, dataset, samples, in_order)
     if detector.outputs != len(asked.names):
         raise DataError(f"{model}: tells {detector.outputs} classes, and there are {len(asked.names)}.")
     progress = choose_progress()
@@ -114,28 +115,19 @@ def _rate(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _detector(model: str, data: str) -> DetectorNet:
-    """The detector with its weights. Raises: SpecError for a model that is none."""
-    from triscale.cli.models import open_model
-    from triscale.detection.detector import DetectorNet
+def _detector(model: str, data: str) -> BoxPredictor:
+    """What finds the boxes; of a run the file that ships. Raises: SpecError for a model that is no detector."""
+    from triscale.deployment.box_predictor import BoxPredictor
+    from triscale.deployment.predictor import open_any
 
-    opened = open_model(model)
-    if not isinstance(opened, DetectorNet):
-        raise SpecError(f"{data} has boxes, and {model} is no detector; train one: triscale train --data {data} ….")
-    return opened.eval()
+    opened = open_any(model)
+    if not isinstance(opened, BoxPredictor):
+        raise SpecError(f"{data} has boxes, and {model} is no detector; train one: triscale train DETECTOR {data} ….")
+    return opened
 
 
-def _find(detector: DetectorNet) -> Any:
-    import torch
-
-    from triscale.detection.detect import detect
-
-    detector.fixed(detector.preprocessing.size)
-
-    def find(images: np.ndarray) -> list[Detections]:
-        return detect(detector, torch.from_numpy(images))
-
-    return find
+def _find(detector: BoxPredictor) -> Callable[[np.ndarray], list[Detections]]:
+    return lambda images: detector.find(images, detector.suppression)
 
 
 def _write_report(path: Path, model: str, data: str, split: str, asked: BoxQuestion, answers: BoxAnswers) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from triscale.cli.output import print_json
 from triscale.errors import SpecError
+
+if TYPE_CHECKING:
+    from triscale.models.model import Model
+    from triscale.spec.suppression import Method, Suppression
 
 
 def export_command(
@@ -20,9 +24,17 @@ def export_command(
     images: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     count: int = 64,
     module: str | None = None,
+    suppression: Literal["in", "out"] | None = None,
+    method: Literal["hard", "soft"] | None = None,
+    iou: float | None = None,
+    score: float | None = None,
+    classes: Literal["apart", "together"] | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Export a model, run the same images through both, and exit 1 if they differ.
+
+    A detector is exported without suppression (the file gives boxes and scores of all anchors; `triscale predict`
+    suppresses outside) or with it (the file gives boxes, scores, labels and their count).
 
     Example: triscale export runs/photos model.onnx
 
@@ -38,11 +50,21 @@ def export_command(
     pixels
         input size: one number, or height and width; the model's own by default
     images
-        compare on these files, folders or globs instead of random images
+        compare on these files, folders or globs instead of random images; a detector needs some with objects
     count
         how many images are compared at most
     module
         file.py:factory, the code of a run or model file that holds the weights of a module of your own
+    suppression
+        of a detector: in the file, or out of it, which is the default
+    method
+        of a detector's suppression: hard drops a box that a better one overlaps, soft weakens it and is never in a file
+    iou
+        of a detector: the overlap in 0..1 from which hard suppression drops
+    score
+        of a detector: the score in 0..1 below which no box is told
+    classes
+        of a detector: apart, boxes of different classes do not suppress each other; together, they do
     json
         print JSON instead of text
     """
@@ -58,39 +80,53 @@ def export_command(
     from triscale.deployment.latency import measure_fresh
     from triscale.deployment.predictor import image_files
     from triscale.deployment.verify import verify
+    from triscale.deployment.verify_detector import verify_detector
+    from triscale.detection.detector import DetectorNet
 
     size = (pixels[0], pixels[-1]) if pixels else None
     source = open_model(model, module, size)
+    rule = _rule(source, method, iou, score, classes)
     size = size or source.preprocessing.size
-    written = export(source, out, engine, size)
+    written = export(source, out, engine, size, suppression, rule)
     if images:
         compared = torch.stack([load_image(p, source.preprocessing, size) for p in image_files(images)[:count]])
     else:
         shape = (count, source.in_channels, *size)
         compared = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    check = verify(source, written.path, compared)
+    detects = isinstance(source, DetectorNet)
+    check = verify_detector(source, written.path, compared) if detects else verify(source, written.path, compared)
     latency = measure_fresh(written.path)
     if json:
-        print_json(
-            {
-                "file": str(written.path),
-                "engine": written.engine,
-                "precision": written.precision,
-                "size_bytes": written.size_bytes,
-                "images": check.images,
-                "max_error": check.max_error,
-                "top1_agreement": check.top1_agreement,
-                "latency_ms": latency.median_ms,
-                "verified": check.ok,
-            }
-        )
+        document = {
+            "file": str(written.path),
+            "engine": written.engine,
+            "precision": written.precision,
+            "size_bytes": written.size_bytes,
+        }
+        print_json(document | check.figures() | {"latency_ms": latency.median_ms})
     else:
         kind = "images" if images else "random images"
         print(f"{written.path}: {written.engine}, {written.precision}, {written.size_bytes / 1e6:.2f} MB")
-        print(
-            f"largest difference {check.max_error:.2e} (allowed {check.tolerance:g}), same first class on "
-            f"{check.top1_agreement:.1%} of {check.images} {kind}"
-        )
+        print(check.said(kind))
         print(f"latency {latency}")
     check.require()
     return 0
+
+
+def _rule(
+    model: Model, method: Method | None, iou: float | None, score: float | None, classes: str | None
+) -> Suppression | None:
+    """The detector's suppression with what was asked for; None where nothing was."""
+    from dataclasses import replace
+
+    from triscale.detection.detector import DetectorNet
+
+    asked = {"method": method, "iou": iou, "score": score}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if classes is not None:
+        changes["per_class"] = classes == "apart"
+    if not changes:
+        return None
+    if not isinstance(model, DetectorNet):
+        raise SpecError(f"{model.name} finds no boxes; leave --method, --iou, --score and --classes out.")
+    return replace(model.detector.suppression, **changes)

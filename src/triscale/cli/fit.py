@@ -33,6 +33,9 @@ def fit_command(
 ) -> int:
     """Choose, train, evaluate, export and verify a network for these images inside a budget, and write a report.
 
+    Where the images have boxes it is a detector, on a trained backbone where one fits, at the size that the objects
+    call for; what ships has suppression in the file.
+
     The same command again goes on where it stopped. Everything is in one folder; start at its report.html.
 
     Example: triscale fit photos --budget "macs<=300M, latency<=10ms"
@@ -40,7 +43,8 @@ def fit_command(
     Parameters
     ----------
     data
-        a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards
+        a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards; or images
+        with boxes: COCO JSON, Pascal VOC, YOLO
     budget
         hard limits: macs, params, activations (K M G), memory, size (KB MB GB), latency (us ms s)
     out
@@ -48,7 +52,7 @@ def fit_command(
     engine
         the file that ships, and that latency and size are measured on
     recipe
-        a name from `triscale recipe`; by default finetune with published weights, else small-data
+        a name from `triscale recipe`; by default detection for boxes, finetune with published weights, else small-data
     epochs
         instead of the recipe's
     no_mirror
@@ -66,7 +70,10 @@ def fit_command(
     from triscale.fit.job import Job
 
     job = Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken)
-    do_job(job, folder, "triscale " + shlex.join(sys.argv[1:]), quiet=json)
+    from triscale.data.detection.find import is_boxes
+
+    do = do_box_job if is_boxes(data) else do_job
+    do(job, folder, "triscale " + shlex.join(sys.argv[1:]), quiet=json)
     if json:
         print_json(read_json(folder / "metrics.json"))
     return 0
@@ -98,3 +105,28 @@ def do_job(job: Job, folder: Path, command: str, quiet: bool = False) -> None:
             print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
         else:
             fit(job, run, dataset, report, progress)
+
+
+def do_box_job(job: Job, folder: Path, command: str, quiet: bool = False) -> None:
+    """`do_job` for images with boxes."""
+    from triscale.fit.detection.job import BoxFitResult, fit_boxes, open_boxes
+    from triscale.fit.detection.summary import box_fit_report, box_lines
+    from triscale.report.detector_fit import write_detector_report
+    from triscale.training.progress import choose_progress
+    from triscale.training.run import RunFolder
+
+    progress = choose_progress()
+    dataset = open_boxes(job, progress)
+    for note in dataset.notes:
+        progress.say(note)
+
+    def report(result: BoxFitResult, run: RunFolder) -> None:
+        write_detector_report(box_fit_report(result, job, run, command), run.path / "report.html")
+        if not quiet:
+            print("\n".join(box_lines(result)))
+
+    with RunFolder.open(folder, "fit", job.arguments(), dataset.fingerprint) as run:
+        if run.is_done:
+            print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
+        else:
+            fit_boxes(job, run, dataset, report, progress)

@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 
+from triscale.errors import DataError
+
 
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
@@ -35,3 +37,11 @@ def size(value: float) -> str:
     if value >= 1e10:
         return f"{value / 1e9:,.1f} GB"
     return f"{value / 1e6:.1f} MB" if value >= 1e5 else f"{value / 1e3:.1f} KB"
+
+
+def require_read(errors: Sequence[str]) -> None:
+    """Raise DataError where a file has an error, "" being none; all others have been answered by then."""
+    unread = sum(map(bool, errors))
+    if unread:
+        sys.stdout.flush()
+        raise DataError(f"{unread} of {len(errors)} files could not be read; the others were answered.")

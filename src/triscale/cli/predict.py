@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from triscale.cli.output import print_json
-from triscale.errors import DataError, SpecError
+from triscale.cli.output import print_json, require_read
+from triscale.errors import SpecError
 
 if TYPE_CHECKING:
     from triscale.deployment.predictor import Prediction
@@ -20,12 +20,15 @@ def predict(
     /,
     *,
     top: int | None = None,
-    threshold: float | None = None,
+    threshold: Annotated[float | None, Parameter(name=["--threshold", "--score"])] = None,
+    draw: Path | None = None,
     calibrated: bool = False,
     module: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
-    """Name what is on images. A file that cannot be read is told at the end (exit 2), after all others were answered.
+    """Name what is on images, or find it: a detector tells boxes, in pixels of each image as a person sees it.
+
+    A file that cannot be read is told at the end (exit 2), after all others were answered.
 
     Example: triscale predict efficientnet_lite0 photos/*.jpg
 
@@ -36,9 +39,13 @@ def predict(
     images
         files, folders and globs
     top
-        answers per image, best first; 5 by default, all that are likely where an image may have several labels
+        answers per image, best first; 5 by default, all that are likely where an image may have several labels, and
+        all boxes
     threshold
-        probability in 0..1 that an answer must have; 0 by default, 0.5 where an image may have several labels
+        probability in 0..1 that an answer must have; 0 by default, 0.5 where an image may have several labels, 0.3 for
+        the score of a box
+    draw
+        a folder for pictures of the images with their boxes
     calibrated
         divide by the temperature that the model was found to need, so that it is about as sure as it is right
     module
@@ -51,9 +58,18 @@ def predict(
     if threshold is not None and not 0 <= threshold <= 1:
         raise SpecError(f"--threshold must be in 0..1, got {threshold:g}.")
     from triscale.cli.models import loader_of
-    from triscale.deployment.predictor import image_files, open_predictor
+    from triscale.deployment.box_predictor import BoxPredictor
+    from triscale.deployment.predictor import image_files, open_any
 
-    predictor = open_predictor(model, own=loader_of(module))
+    predictor = open_any(model, own=loader_of(module))
+    if isinstance(predictor, BoxPredictor):
+        from triscale.cli.predict_boxes import predict_boxes
+
+        if calibrated:
+            raise SpecError(f"{model}: is a detector, whose scores have no temperature; leave --calibrated out.")
+        return predict_boxes(predictor, image_files(images), top, threshold, draw, json)
+    if draw is not None:
+        raise SpecError(f"{model}: is a classifier and finds no boxes; leave --draw out.")
     predictor = predictor.calibrated() if calibrated else predictor
     answers: list[Prediction] = []
     for answer in predictor.predict(image_files(images), top, threshold):
@@ -62,10 +78,7 @@ def predict(
             _print(answer)
     if json:
         print_json([_document(answer) for answer in answers])
-    unread = sum(1 for answer in answers if answer.error)
-    if unread:
-        sys.stdout.flush()
-        raise DataError(f"{unread} of {len(answers)} files could not be read; the others were answered.")
+    require_read([answer.error for answer in answers])
     return 0
 
 

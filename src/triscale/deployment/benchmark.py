@@ -10,6 +10,7 @@ from pathlib import Path
 from triscale.deployment.engine import Engine, Precision, load_engine, torch_engine
 from triscale.deployment.export import SUFFIXES, ExportEngine, export
 from triscale.deployment.latency import APART, MEASUREMENTS, RUNS, Latency, device_name, median_ms, random_image
+from triscale.detection.detector import DetectorNet
 from triscale.errors import SpecError
 from triscale.models.assembler import ConvNet
 from triscale.models.files import save
@@ -39,7 +40,7 @@ def write_for(model: Model, engine: str, folder: Path, size: Size | None = None)
     if engine == "torch":
         if size is not None and size != model.preprocessing.size:
             raise SpecError("bench: PyTorch runs a model at its own size; leave --size out, or leave torch out.")
-        if not isinstance(model, ConvNet):
+        if not isinstance(model, ConvNet | DetectorNet):
             return model  # its code is in no file
         save(model, folder / "model.safetensors")
         return folder / "model.safetensors"

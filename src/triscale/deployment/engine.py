@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from triscale.deployment import metadata as meta
-from triscale.deployment.metadata import Metadata
+from triscale.deployment.metadata import Metadata, Told
 from triscale.deployment.signal_stack import kept_signal_stack
+from triscale.detection.detections import Detections
 from triscale.errors import FileError, MissingExtraError, SpecError
 from triscale.spec.preprocessing import Preprocessing
+from triscale.spec.suppression import Suppression
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "default"]
 Infer = Callable[[np.ndarray], np.ndarray]
+Answers = Callable[[np.ndarray], Sequence[np.ndarray]]  # all outputs; they may be overwritten by the next call
+Detect = Callable[[np.ndarray, Suppression], list[Detections]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,8 @@ class Engine:
     precision: str
     threads: int
     metadata: Metadata
-    _infer: Infer
+    _answers: Answers
+    _detect: Detect | None = None
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -62,18 +67,42 @@ class Engine:
         return self.metadata.in_channels, *self.metadata.input_size
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        """Logits of a batch.
+        """Logits of a batch; of a detector what the file gives first.
 
         images: (N, C, H, W) float32, preprocessed, of `input_shape`.
-        Returns: (N, classes) float32.
+        Returns: (N, classes) float32; of a detector's file, boxes.
         Raises: SpecError for another shape.
         """
+        return np.array(self.answers(images)[0])
+
+    def answers(self, images: np.ndarray) -> Sequence[np.ndarray]:
+        """All outputs for a batch, as for `run`; the next call may overwrite them."""
+        return self._answers(self._checked(images))
+
+    def detect(self, images: np.ndarray, suppression: Suppression | None = None) -> list[Detections]:
+        """What a detector tells of a batch, in pixels of its input.
+
+        images: as for `run`. suppression: instead of the one that was exported with it, where that is not in the file;
+            of a file with suppression only a higher score and fewer detections change anything.
+        Raises: SpecError for another shape, or a file that is no detector's.
+        """
+        told = self.metadata.detector
+        if told is None:
+            raise SpecError(f"{self.path}: is a classifier, which finds no boxes.")
+        images, rule = self._checked(images), suppression or told.suppression
+        if self._detect is not None:
+            return self._detect(images, rule)
+        from triscale.deployment.told import detections_of  # torch comes with it, which nothing else here needs
+
+        return detections_of(self._answers(images), told.inside, rule)
+
+    def _checked(self, images: np.ndarray) -> np.ndarray:
         if images.ndim != 4 or images.shape[1:] != self.input_shape or len(images) == 0:
             expected = ", ".join(map(str, self.input_shape))
             raise SpecError(
                 f"{self.path}: reads images of shape (N, {expected}), got {images.shape}; preprocess them first."
             )
-        return self._infer(np.ascontiguousarray(images, dtype=np.float32))
+        return np.ascontiguousarray(images, dtype=np.float32)
 
 
 def load_engine(path: str | Path, threads: int | None = None, precision: Precision = "fp32") -> Engine:
@@ -165,10 +194,10 @@ def _load_onnx(path: Path, threads: int, precision: Precision) -> Engine:
     found = _described(path, written)
     (source,) = session.get_inputs()
 
-    def infer(images: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {source.name: images})[0])
+    def answers(images: np.ndarray) -> Sequence[np.ndarray]:
+        return [np.asarray(each) for each in session.run(None, {source.name: images})]
 
-    return Engine(path, "onnxruntime", onnxruntime.__version__, found.precision, threads, found, infer)
+    return Engine(path, "onnxruntime", onnxruntime.__version__, found.precision, threads, found, answers)
 
 
 def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
@@ -200,52 +229,38 @@ def _load_openvino(path: Path, threads: int, precision: Precision) -> Engine:
     compiled = {1: _compiled(core, single, config)}
     used = compiled[1].get_property("INFERENCE_PRECISION_HINT")
 
-    def infer(images: np.ndarray) -> np.ndarray:
+    def answers(images: np.ndarray) -> Sequence[np.ndarray]:
         # A batch of one runs a graph of fixed shape, which is faster; all others share one, made when first needed.
         kind = 1 if len(images) == 1 else 0
         if kind not in compiled:
             compiled[kind] = _compiled(core, model, config)
-        return np.array(compiled[kind](images)[0])
+        return list(compiled[kind](images).values())
 
     name = {"f32": "fp32", "f16": "fp16"}.get(used.get_type_name(), used.get_type_name())
-    return Engine(path, "openvino", openvino.__version__.split("-")[0], name, threads, found, infer)
+    return Engine(path, "openvino", openvino.__version__.split("-")[0], name, threads, found, answers)
 
 
 def _load_torch(path: Path, threads: int, precision: Precision) -> Engine:
-    from triscale.models.files import load
+    from triscale.detection.files import load
 
     return torch_engine(load(path), threads, path)
 
 
 def torch_engine(model: Model, threads: int | None = None, path: Path = Path("the module")) -> Engine:
-    """A model that PyTorch runs: a network in its fused form, a module of the user's own as it is.
+    """A model that PyTorch runs: a network in its fused form, a detector folded, a module of the user's own as it is.
 
     model: in evaluation mode. threads: of one inference; None takes every core. path: what to call it in errors.
     """
     import torch
 
-    from triscale.deployment.fuse import fuse
-    from triscale.models.assembler import ConvNet
+    from triscale.deployment.torch_runner import torch_runner
+    from triscale.detection.detector import DetectorNet
 
     threads = threads or available_cores()
-    fused = fuse(model) if isinstance(model, ConvNet) else model
-    layout = torch.channels_last if isinstance(model, ConvNet) else torch.contiguous_format
-    fused.to(memory_format=layout)  # ty: ignore[no-matching-overload] -- torch's stub lacks it
-
-    def infer(images: np.ndarray) -> np.ndarray:
-        # The number of threads belongs to the whole process, and decides the last bits of a training in it.
-        before = torch.get_num_threads()
-        if before != threads:
-            torch.set_num_threads(threads)
-        try:
-            with torch.inference_mode():
-                batch = torch.from_numpy(images).to(memory_format=layout)
-                return fused(batch).numpy()
-        finally:
-            if before != threads:
-                torch.set_num_threads(before)
-
-    return Engine(path, "torch", torch.__version__, "fp32", threads, meta.describe(model), infer)
+    runner = torch_runner(model, threads)
+    told = Told(model.detector.suppression, False) if isinstance(model, DetectorNet) else None
+    described = meta.describe(model, told=told)
+    return Engine(path, "torch", torch.__version__, "fp32", threads, described, runner.answers, runner.detect)
 
 
 def _described(path: Path, written: str | None) -> Metadata:

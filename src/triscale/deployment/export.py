@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from triscale import atomic
 from triscale.deployment import metadata as meta
+from triscale.deployment.detector_graph import detector_graph
 from triscale.deployment.fuse import fuse
-from triscale.deployment.metadata import Metadata, describe
+from triscale.deployment.metadata import Metadata, Told, describe
 from triscale.deployment.onnx_graph import onnx_graph
 from triscale.deployment.traced import traced_graph
+from triscale.detection.detector import DetectorNet
 from triscale.errors import FileError, MissingExtraError, SpecError
 from triscale.models.assembler import ConvNet
 from triscale.models.model import Model
 from triscale.spec.network import Size, as_size
+from triscale.spec.suppression import Suppression
 
 if TYPE_CHECKING:
     import onnx
 
 ExportEngine = Literal["onnx", "openvino"]
+Form = Literal["in", "out"]  # where a detector's suppression is: in the file, or outside
 SUFFIXES: dict[ExportEngine, str] = {"onnx": ".onnx", "openvino": ".xml"}
 LARGEST = 2**31 - 2**20  # bytes that one protobuf message can hold, less the graph around the weights
 
@@ -49,7 +53,12 @@ class Export:
 
 
 def export(
-    model: Model, path: str | Path, engine: ExportEngine | None = None, size: int | Size | None = None
+    model: Model,
+    path: str | Path,
+    engine: ExportEngine | None = None,
+    size: int | Size | None = None,
+    suppression: Form | None = None,
+    rule: Suppression | None = None,
 ) -> Export:
     """Write `model` for an inference engine: BatchNorm folded, pads static, any batch, fp32.
 
@@ -57,10 +66,15 @@ def export(
     engine: told by the path if not given.
     size: (H, W) of the images; by default what the model's preprocessing makes. Preprocessing, class names and origin
         are written into the file, so that nothing else is needed to use it.
+    suppression: of a detector. "out", the default: the file gives `boxes` (B, A, 4) and `scores` (B, A, classes) of all
+        anchors, and suppression is applied outside. "in": it gives `boxes` (B, D, 4), `scores` and `labels` (B, D) and
+        `count` (B), the detections themselves. Boxes are (x1, y1, x2, y2) in pixels of the input.
+    rule: which boxes of a detector are told; by default the detector's own.
     Returns: Export. The files are there whole, or the old ones are untouched.
-    A network is written operation by operation; a module of the user's own is traced by torch.
+    A network or detector is written operation by operation; a module of the user's own is traced by torch.
     Raises: MissingExtraError without the engine's library; FileError when it cannot be written; SpecError for a model
-        without a classifier, one that cannot be traced, or one that no single file can hold.
+        without a classifier, one that cannot be traced, one that no single file can hold, soft suppression in a file,
+        or suppression for what finds no boxes.
     """
     path, start = Path(path), time.perf_counter()
     engine = engine or _engine_of(path)
@@ -68,7 +82,8 @@ def export(
         raise SpecError(f"export: there is no engine {engine!r}; choose one of {', '.join(get_args(ExportEngine))}.")
     if path.suffix != SUFFIXES[engine]:
         raise SpecError(f"export: a file for {engine} ends in {SUFFIXES[engine]}, got {path.name!r}; rename it.")
-    described = describe(model, None if size is None else as_size(size))
+    told = _told(model, suppression, rule)
+    described = describe(model, None if size is None else as_size(size), told)
     graph = _graph(model, described)
     if engine == "onnx":
         graph.metadata_props.add(key=meta.KEY, value=meta.encode(described))
@@ -94,6 +109,16 @@ def _engine_of(path: Path) -> ExportEngine:
     raise SpecError(f"export: cannot tell the engine from {path.name!r}; end it in one of {known}.")
 
 
+def _told(model: Model, suppression: Form | None, rule: Suppression | None) -> Told | None:
+    if isinstance(model, DetectorNet):
+        if suppression not in (None, *get_args(Form)):
+            raise SpecError(f'export: suppression must be "in" or "out", got {suppression!r}.')
+        return Told(rule or model.detector.suppression, suppression == "in")
+    if suppression is not None or rule is not None:
+        raise SpecError(f"export: {model.name} finds no boxes, so it has no suppression; leave that out.")
+    return None
+
+
 def _graph(model: Model, described: Metadata) -> onnx.ModelProto:
     if not model.outputs:
         raise SpecError(f"export: {model.name} has no classifier; give its Network a head.")
@@ -102,6 +127,10 @@ def _graph(model: Model, described: Metadata) -> onnx.ModelProto:
         raise SpecError(
             f"export: the weights take {needed / 2**30:.1f} GiB and one ONNX file holds 2; use a smaller network."
         )
+    if isinstance(model, DetectorNet):
+        assert described.detector is not None  # as `_told` says
+        inside = described.detector.suppression if described.detector.inside else None
+        return detector_graph(model, described.input_size, inside)
     if isinstance(model, ConvNet):
         return onnx_graph(fuse(model, described.input_size), described.in_channels, described.outputs)
     return traced_graph(model, described.in_channels, described.input_size, model.name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from triscale.deployment.fused import Fused, FusedActivation, FusedConv, FusedMaxPool, Gate, GlobalPool, Pads, Take
 from triscale.errors import SpecError
@@ -52,13 +52,35 @@ def fuse_part(part: nn.Module, size: Size) -> Fused:
     return Fused(_Fuser(part, _graph(part), size).body(), size)
 
 
-def _traced(model: ConvNet) -> fx.Graph:
-    """The model's operations in eval mode; it is given back as it was."""
+def fuse_features(model: ConvNet, strides: Sequence[int], size: Size) -> Fused:
+    """`fuse` for the maps of a network at these strides, in their order, for images of `size` (H, W) in pixels.
+
+    Returns: Fused, which gives one map for each stride.
+    Raises: SpecError for an operation that has no fused form.
+    """
+    part = _Features(model, strides)
+    return Fused(_Fuser(part, _traced(model, part), size).body(), size)
+
+
+class _Features(nn.Module):
+    """The maps of a network that somebody wants."""
+
+    def __init__(self, model: ConvNet, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.model, self.strides = model, tuple(strides)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps = self.model.features(images)
+        return tuple(maps[stride] for stride in self.strides)
+
+
+def _traced(model: ConvNet, part: nn.Module | None = None) -> fx.Graph:
+    """The operations of a model, or of what stands around it, in eval mode; the model is given back as it was."""
     was_training, was_fixed = model.training, model._fixed
     model.eval()
     model.fixed(None)  # a fixed model looks at the size of its input, which tracing does not have
     try:
-        return _graph(model)
+        return _graph(model if part is None else part)
     finally:
         model.fixed(was_fixed)
         model.train(was_training)
@@ -66,7 +88,10 @@ def _traced(model: ConvNet) -> fx.Graph:
 
 def _graph(module: nn.Module) -> fx.Graph:
     with torch.no_grad():  # squeeze-excite multiplies in place only where no gradient is kept
-        return _Tracer().trace(module)
+        graph = _Tracer().trace(module)
+    # What leads to maps that nobody wants goes; what works in place is read by what comes next.
+    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output"))
+    return graph
 
 
 class _Tracer(fx.Tracer):
@@ -97,9 +122,8 @@ class _Fuser:
         if node.op == "placeholder":
             self.put(node, self.graph.placeholder("images"), self.size)
             return
-        first = node.all_input_nodes[0]
         if node.op == "output":
-            self.graph.output(self.made[first])
+            self.graph.output(fx.map_arg(node.args[0], lambda each: self.made[each]))
         elif node.op == "call_module":
             self.convert_module(node, self.model.get_submodule(str(node.target)))
         else:
@@ -113,7 +137,7 @@ class _Fuser:
         elif isinstance(module, ONLY_IN_TRAINING):
             self.put(node, self.made[source], read)
         elif type(module) in ACTIVATIONS:
-            self.call(node, _activation(module), read)
+            self.call(node, fused_activation(module), read)
         elif isinstance(module, nn.Linear):
             self.call(node, _copied(module), read)
         elif isinstance(module, MaxPool):
@@ -148,15 +172,8 @@ class _Fuser:
         norm = self.only_reader(last, lambda m: isinstance(m, nn.BatchNorm2d))
         last = norm[0] if norm else last
         act = self.only_reader(last, lambda m: type(m) in ACTIVATIONS)
-        weight, bias = folded(conv, norm[1] if norm else None)
-        top, left, bottom, right = _pads(conv, read)
-        activation = _activation(act[1]) if act else FusedActivation("identity")
-        kernel, stride = conv.kernel_size, (conv.stride[0], conv.stride[1])
-        fused = FusedConv(weight, bias, stride, (top, left, bottom, right), conv.groups, activation)
-        written = (
-            (read[0] + top + bottom - kernel[0]) // stride[0] + 1,
-            (read[1] + left + right - kernel[1]) // stride[1] + 1,
-        )
+        fused = fused_convolution(conv, norm[1] if norm else None, act[1] if act else None, read)
+        written = fused.written(read)
         self.call(node, fused, written)
         for each in (norm, act):
             if each:
@@ -182,6 +199,16 @@ class _Fuser:
         self.made[node], self.sizes[node] = made, size
 
 
+def fused_convolution(conv: Convolution, norm: nn.Module | None, act: nn.Module | None, size: Size) -> FusedConv:
+    """A convolution of maps of `size` (H, W) with what follows it, in eval mode, as one operation.
+
+    norm: its BatchNorm; anything else is nothing. act: one of `ACTIVATIONS`, or None.
+    """
+    weight, bias = folded(conv, norm)
+    activation = FusedActivation("identity") if act is None else fused_activation(act)
+    return FusedConv(weight, bias, (conv.stride[0], conv.stride[1]), _pads(conv, size), conv.groups, activation)
+
+
 def _pads(conv: Convolution, size: Size) -> Pads:
     if conv.same:
         left, right, top, bottom = conv.pads_for(*size)
@@ -190,7 +217,8 @@ def _pads(conv: Convolution, size: Size) -> Pads:
     return vertical, horizontal, vertical, horizontal
 
 
-def _activation(module: nn.Module) -> FusedActivation:
+def fused_activation(module: nn.Module) -> FusedActivation:
+    """One of `ACTIVATIONS` as it is fused."""
     slope = module.beta.item() if isinstance(module, Swish) else None
     return FusedActivation(ACTIVATIONS[type(module)], slope)
 

@@ -81,6 +81,15 @@ class FusedConv(nn.Module):
         top, left, bottom, right = self.pads
         return self.weight[:, :, bottom - top :, right - left :]
 
+    def written(self, read: Size) -> Size:
+        """(H, W) of what it makes of maps of a size."""
+        top, left, bottom, right = self.pads
+        kernel = self.kernel.shape[2:]
+        return (
+            (read[0] + top + bottom - kernel[0]) // self.stride[0] + 1,
+            (read[1] + left + right - kernel[1]) // self.stride[1] + 1,
+        )
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply it; shapes as the class says."""
         return self.activation(F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups))
@@ -138,7 +147,7 @@ class Take(nn.Module):
 class Fused(nn.Module):
     """A network in its shipping form, for images of one size. `body` frees every tensor after its last use.
 
-    Shapes: (B, in_channels, *size) -> (B, classes).
+    Shapes: (B, in_channels, *size) -> (B, classes), or the maps that were asked for.
     """
 
     def __init__(self, body: torch.fx.GraphModule, size: Size) -> None:

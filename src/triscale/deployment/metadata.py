@@ -12,12 +12,25 @@ import msgspec
 from triscale.errors import FileError, SpecError, TriscaleError
 from triscale.spec.network import Size
 from triscale.spec.preprocessing import Preprocessing
+from triscale.spec.suppression import Suppression
 
 if TYPE_CHECKING:
     from triscale.models.model import Model
 
 KEY = "triscale"  # under which every engine's file keeps it
-FORMAT = 1
+FORMAT = 2  # a detector's; what a classifier's file says has not changed since 1
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a detector's file gives.
+
+    suppression: which of its boxes are told. inside: whether the file does so itself, and gives boxes, scores, labels
+    and count; if not, it gives boxes and scores of all anchors.
+    """
+
+    suppression: Suppression
+    inside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Metadata:
     input_size: (H, W) in pixels; the only size that the file reads. precision: of weights and arithmetic.
     origin, licence: of the weights, as the model card has them.
     several, temperature: as the model card has them.
+    detector: of a detector; None for a classifier.
     weights_crc32: of the file that holds the weights where that is another one (OpenVINO's .bin), else 0.
     """
 
@@ -44,7 +58,8 @@ class Metadata:
     weights_crc32: int = 0
     several: bool = False
     temperature: float | None = None
-    format: int = FORMAT
+    detector: Told | None = None
+    format: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a temperature that divides by nothing. Raises: SpecError."""
@@ -52,8 +67,8 @@ class Metadata:
             raise SpecError(f"temperature must be above 0 and finite, got {self.temperature!r}")
 
 
-def describe(model: Model, size: Size | None = None) -> Metadata:
-    """What an export of `model` for images of `size` says about itself."""
+def describe(model: Model, size: Size | None = None, told: Told | None = None) -> Metadata:
+    """What an export of `model` for images of `size` says about itself; `told` of a detector."""
     preprocessing = model.preprocessing
     if size is not None:
         preprocessing = replace(preprocessing, size=size)
@@ -68,6 +83,8 @@ def describe(model: Model, size: Size | None = None) -> Metadata:
         licence=model.card.licence,
         several=model.card.several,
         temperature=model.card.temperature,
+        detector=told,
+        format=1 if told is None else FORMAT,
     )
 
 

@@ -7,6 +7,7 @@ exporter takes ten. That is what makes a search by measured latency affordable. 
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,41 +39,47 @@ def onnx_graph(fused: Fused, in_channels: int, outputs: int) -> onnx.ModelProto:
         from onnx import TensorProto, helper
     except ImportError as error:
         raise MissingExtraError("onnx", "deploy", "Exporting to ONNX") from error
-    writer = _Writer(fused.body)
-    writer.walk()
-    source = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [BATCH, in_channels, *fused.size])
+    writer = GraphWriter()
+    (last,) = writer.body(fused.body, INPUT)
+    writer.add("Identity", [last], OUTPUT)
     result = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [BATCH, outputs])
-    graph = helper.make_graph(writer.nodes, "triscale", [source], [result], writer.constants)
-    opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="triscale")
+    return writer.model([BATCH, in_channels, *fused.size], [result])
 
 
-class _Writer:
-    """Walks a fused graph and collects ONNX nodes and constants."""
+class GraphWriter:
+    """Collects ONNX nodes and constants; every method gives the name of what it wrote."""
 
-    def __init__(self, body: fx.GraphModule) -> None:
-        self.body = body
+    def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.names: dict[fx.Node, str] = {}
+        self.constants: dict[str, onnx.TensorProto] = {}
 
-    def walk(self) -> None:
-        for node in self.body.graph.nodes:
+    def model(self, images: Sequence[int | str], results: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        """What was written as a model that reads `INPUT`, of the shape `images`, and gives `results`."""
+        from onnx import TensorProto, helper
+
+        source = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, images)
+        graph = helper.make_graph(self.nodes, "triscale", [source], results, list(self.constants.values()))
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="triscale")
+
+    def body(self, body: fx.GraphModule, source: str) -> list[str]:
+        """A fused graph that reads `source`; the names of what it gives."""
+        names: dict[fx.Node, str] = {}
+        for node in body.graph.nodes:
             if node.op == "placeholder":
-                self.names[node] = INPUT
+                names[node] = source
             elif node.op == "output":
-                (result,) = node.all_input_nodes
-                self.add("Identity", [self.names[result]], OUTPUT)
+                return [names[each] for each in node.all_input_nodes]
             else:
-                self.names[node] = self.convert(node)
+                names[node] = self.convert(node, body, [names[each] for each in node.all_input_nodes])
+        raise SpecError("a graph without an output has no ONNX form.")
 
-    def convert(self, node: fx.Node) -> str:
-        """Write one operation; returns the name of its output."""
-        inputs = [self.names[each] for each in node.all_input_nodes]
+    def convert(self, node: fx.Node, body: fx.GraphModule, inputs: list[str]) -> str:
+        """One operation of a fused graph."""
         if node.op == "call_function":
             kind, options = FUNCTIONS[node.target]
-            return self.add(kind, inputs, node.name, **options)
-        module = self.body.get_submodule(str(node.target)) if node.op == "call_module" else None
+            return self.add(kind, inputs, node.name, options)
+        module = body.get_submodule(str(node.target)) if node.op == "call_module" else None
         match module:
             case FusedConv():
                 return self.convolution(node.name, inputs, module)
@@ -86,33 +93,36 @@ class _Writer:
                 weights = [self.constant(f"{node.name}.weight", module.weight)]
                 if module.bias is not None:
                     weights.append(self.constant(f"{node.name}.bias", module.bias))
-                return self.add("Gemm", inputs + weights, node.name, transB=1)
+                return self.add("Gemm", inputs + weights, node.name, {"transB": 1})
             case FusedMaxPool():
                 pads = [*module.before, 1, 1]
-                return self.add("MaxPool", inputs, node.name, kernel_shape=[3, 3], strides=[2, 2], pads=pads)
+                return self.add("MaxPool", inputs, node.name, {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads})
             case Take():
                 limits = {"start": module.start, "end": 2**31 - 1, "axis": 1, "step": 2}
-                names = [self.integer(f"{node.name}.{name}", value) for name, value in limits.items()]
+                names = [self.integers(f"{node.name}.{name}", [value]) for name, value in limits.items()]
                 return self.add("Slice", [*inputs, *names], node.name)
         raise SpecError(f"the operation {node.format_node()} has no ONNX form here.")
 
-    def convolution(self, name: str, inputs: list[str], conv: FusedConv) -> str:
-        kernel = conv.kernel
-        parts = [*inputs, self.constant(f"{name}.weight", kernel)]
+    def convolution(self, name: str, inputs: list[str], conv: FusedConv, weights: str | None = None) -> str:
+        """A convolution and its activation.
+
+        weights: under which its constants stand; a convolution that is used several times is held once.
+        """
+        kernel, held = conv.kernel, weights or name
+        parts = [*inputs, self.constant(f"{held}.weight", kernel)]
         if conv.bias is not None:
-            parts.append(self.constant(f"{name}.bias", conv.bias))
-        made = self.add(
-            "Conv",
-            parts,
-            f"{name}.conv",
-            kernel_shape=list(kernel.shape[2:]),
-            strides=list(conv.stride),
-            pads=list(conv.pads),
-            group=conv.groups,
-        )
+            parts.append(self.constant(f"{held}.bias", conv.bias))
+        options = {
+            "kernel_shape": list(kernel.shape[2:]),
+            "strides": list(conv.stride),
+            "pads": list(conv.pads),
+            "group": conv.groups,
+        }
+        made = self.add("Conv", parts, f"{name}.conv", options)
         return self.activation(name, [made], conv.activation)
 
     def activation(self, name: str, inputs: list[str], activation: FusedActivation) -> str:
+        """An activation of one tensor; the identity writes nothing."""
         (x,) = inputs
         match activation.name:
             case "identity":
@@ -127,7 +137,7 @@ class _Writer:
             case "sigmoid":
                 return self.add("Sigmoid", inputs, name)
             case "hardsigmoid":
-                return self.add("HardSigmoid", inputs, name, alpha=1 / 6, beta=0.5)
+                return self.add("HardSigmoid", inputs, name, {"alpha": 1 / 6, "beta": 0.5})
         scaled = x
         if activation.slope not in (None, 1.0):
             scaled = self.add(
@@ -136,22 +146,25 @@ class _Writer:
         return self.add("Mul", [x, self.add("Sigmoid", [scaled], f"{name}.sigmoid")], name)
 
     def constant(self, name: str, tensor: Tensor) -> str:
+        """Numbers in float32."""
+        return self._held(name, tensor.detach().to("cpu", torch.float32).numpy())
+
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        """Whole numbers, a shape or axes."""
+        return self._held(name, np.array(values, dtype=np.int64))
+
+    def _held(self, name: str, values: np.ndarray) -> str:
         from onnx import numpy_helper
 
-        array = np.ascontiguousarray(tensor.detach().to("cpu", torch.float32).numpy())
-        self.constants.append(numpy_helper.from_array(array, name))
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
         return name
 
-    def integer(self, name: str, value: int) -> str:
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(np.array([value], dtype=np.int64), name))
-        return name
-
-    def add(self, kind: str, inputs: list[str], output: str, **options: object) -> str:
+    def add(self, kind: str, inputs: Sequence[str], output: str, options: Mapping[str, object] | None = None) -> str:
+        """One node of a kind, which writes `output`. options: its attributes."""
         from onnx import helper
 
         node = helper.make_node(kind, inputs, [output], output)
-        node.attribute.extend(helper.make_attribute(name, value) for name, value in options.items())
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in (options or {}).items())
         self.nodes.append(node)
         return output

@@ -15,14 +15,17 @@ from triscale.data.images import is_image_name
 from triscale.data.member import ImagePlace
 from triscale.data.nearby import nearby
 from triscale.data.transforms import load as load_image
-from triscale.deployment.engine import load_engine
+from triscale.deployment.box_predictor import BoxPredictor
+from triscale.deployment.engine import Engine, load_engine, torch_engine
+from triscale.detection.detector import DetectorNet
+from triscale.detection.files import load as load_model
 from triscale.errors import DataError, FileError, SpecError
 from triscale.models.create import create_model
-from triscale.models.files import load as load_model
 from triscale.models.hub.place import is_place
 from triscale.models.model import Model
 from triscale.modules.reference import is_reference
 from triscale.spec import families
+from triscale.spec.families import efficientdet
 from triscale.spec.preprocessing import Preprocessing
 from triscale.training.run import read_run
 
@@ -131,6 +134,26 @@ class Predictor:
 def open_predictor(
     source: str, threads: int | None = None, own: Callable[[str | Path], Model] | None = None
 ) -> Predictor:
+    """`open_any` of a classifier. Raises: SpecError for a detector; else as it does."""
+    predictor = open_any(source, threads, own)
+    if isinstance(predictor, BoxPredictor):
+        raise SpecError(
+            f"{source}: is a detector, which finds boxes and does not name whole images; give a classifier."
+        )
+    return predictor
+
+
+def open_box_predictor(source: str, threads: int | None = None) -> BoxPredictor:
+    """`open_any` of a detector. Raises: SpecError for a classifier; else as it does."""
+    predictor = open_any(source, threads)
+    if isinstance(predictor, Predictor):
+        raise SpecError(f"{source}: is a classifier, which finds no boxes; give a detector.")
+    return predictor
+
+
+def open_any(
+    source: str, threads: int | None = None, own: Callable[[str | Path], Model] | None = None
+) -> Predictor | BoxPredictor:
     """A predictor from a run's folder, a model file (.safetensors), an exported file (.onnx, .xml), or a name.
 
     A name takes the weights that an installed package carries: "efficientnet_lite0"; hf://OWNER/REPO those on the Hub.
@@ -147,6 +170,10 @@ def open_predictor(
     elif not path.exists() and os.sep not in source and (not path.suffix or families.is_network(source)):
         if own is not None:
             raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
+        if efficientdet.is_detector(source):
+            raise SpecError(
+                f"{source}: is a detector without weights on this machine; train it, or give a run or a model file."
+            )
         return _of_model(source, create_model(families.network(source).name, weights="pretrained"))
     if not path.exists():
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
@@ -154,6 +181,8 @@ def open_predictor(
         return _of_model(str(path), own(path))
     engine = load_engine(path, threads)
     described = engine.metadata
+    if described.detector is not None:
+        return _of_detector(str(path), engine)
     return Predictor(
         str(path), engine.preprocessing, engine.classes, engine.run, described.several, described.temperature
     )
@@ -167,7 +196,16 @@ def shipped_file(folder: Path) -> Path:
     return folder / record.shipped
 
 
-def _of_model(source: str, model: Model) -> Predictor:
+def _of_detector(source: str, engine: Engine) -> BoxPredictor:
+    told = engine.metadata.detector
+    assert told is not None  # it is one
+    outputs = engine.metadata.outputs
+    return BoxPredictor(source, engine.preprocessing, engine.classes, outputs, engine.detect, told.suppression)
+
+
+def _of_model(source: str, model: Model) -> Predictor | BoxPredictor:
+    if isinstance(model, DetectorNet):
+        return _of_detector(source, torch_engine(model))
     model.fixed(model.preprocessing.size)
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ natively. What comes out has a fixed size: the best first, then padding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,24 @@ if TYPE_CHECKING:
     import onnx
 
 LOGITS, OFFSETS = "logits", "offsets"  # outputs of the graph that is given
-BOXES, SCORES, LABELS = "boxes", "scores", "labels"  # outputs of the graph that is made
+BOXES, SCORES, LABELS, COUNT = "boxes", "scores", "labels", "count"  # outputs of the graph that is made
 PADDING = -1  # the label of a row that stands for nothing; its box and score are 0
 _PREFIX = "suppression/"
+
+
+def with_boxes(graph: onnx.ModelProto, anchors: Tensor, classes: int, size: Size) -> onnx.ModelProto:
+    """The graph with decoding behind it and no suppression; the one that is given stays.
+
+    Arguments are those of `with_suppression`.
+    Returns: a graph with the outputs BOXES (B, A, 4) float32 in pixels of the input, cut to it, and SCORES
+        (B, A, classes) float32 in 0..1, of every anchor.
+    Raises: SpecError for a graph without the outputs LOGITS and OFFSETS; MissingExtraError without onnx.
+    """
+    made = _copied(graph, "Exporting a detector")
+    tail = _Tail(_opset(graph), anchors, classes, size, Suppression())
+    low, high = tail.corners(OFFSETS, tail.constant(tail.centres), tail.constant(tail.sides))
+    found = {BOXES: tail.add("Concat", [low, high], axis=2), SCORES: tail.add("Sigmoid", [LOGITS])}
+    return _ended(made, tail, found, {BOXES: (len(anchors), 4), SCORES: (len(anchors), classes)})
 
 
 def with_suppression(
@@ -31,41 +47,55 @@ def with_suppression(
 
     graph: with the outputs LOGITS (B, A, classes) and OFFSETS (B, A, 4), for any B. anchors: (A, 4) in pixels. size:
         (H, W) of its input, to which boxes are cut.
-    Returns: a graph with the outputs BOXES (B, D, 4) float32 in pixels of the input, SCORES (B, D) and LABELS (B, D)
-        int64; D is `suppression.detections`, or the number of pairs where that is less. Rows beyond what was found are
-        PADDING.
+    Returns: a graph with the outputs BOXES (B, D, 4) float32 in pixels of the input, SCORES (B, D), LABELS (B, D)
+        int64 and COUNT (B,) int64; D is `suppression.detections`, or the number of pairs where that is less. Rows
+        beyond the count are PADDING.
     Raises: SpecError for soft suppression, which no ONNX operator has, or for a graph without those outputs;
         MissingExtraError without onnx.
     """
-    try:
-        import onnx
-        from onnx import TensorProto, helper
-    except ImportError as error:
-        raise MissingExtraError("onnx", "deploy", "Exporting with suppression") from error
     if suppression.method != "hard":
         raise SpecError(
-            'export: soft suppression cannot be part of a graph; export without it, or with Suppression(method="hard").'
+            "export: soft suppression cannot be part of a graph; leave it out of the file (--suppression out), which "
+            'is then suppressed outside, or take Suppression(method="hard").'
         )
-    outputs = {each.name: each for each in graph.graph.output}
+    made = _copied(graph, "Exporting with suppression")
+    tail = _Tail(_opset(graph), anchors, classes, size, suppression)
+    told = (tail.told,)
+    return _ended(made, tail, tail.write(), {BOXES: (*told, 4), SCORES: told, LABELS: told, COUNT: ()})
+
+
+def _copied(graph: onnx.ModelProto, what: str) -> onnx.ModelProto:
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("onnx", "deploy", what) from error
+    outputs = sorted(each.name for each in graph.graph.output)
     if {LOGITS, OFFSETS} - set(outputs):
-        raise SpecError(f"export: a detector's graph has the outputs {LOGITS}, {OFFSETS}; this has {sorted(outputs)}.")
+        raise SpecError(f"export: a detector's graph has the outputs {LOGITS}, {OFFSETS}; this has {outputs}.")
     made = onnx.ModelProto()
     made.CopyFrom(graph)
-    opset = next(each.version for each in made.opset_import if each.domain in ("", "ai.onnx"))
-    tail = _Tail(opset, anchors, classes, size, suppression)
-    found = tail.write()
+    return made
+
+
+def _opset(graph: onnx.ModelProto) -> int:
+    return next(each.version for each in graph.opset_import if each.domain in ("", "ai.onnx"))
+
+
+def _ended(
+    made: onnx.ModelProto, tail: _Tail, found: dict[str, str], shapes: dict[str, tuple[int, ...]]
+) -> onnx.ModelProto:
+    """The graph with the tail's nodes, and outputs of these shapes behind the batch's."""
+    from onnx import TensorProto, helper
+
+    batch = next(each for each in made.graph.output if each.name == LOGITS).type.tensor_type.shape.dim[0]
     made.graph.node.extend(tail.nodes)
     made.graph.initializer.extend(tail.constants)
-    batch = outputs[LOGITS].type.tensor_type.shape.dim[0]
-    leading = [batch.dim_param or batch.dim_value, tail.told]
     del made.graph.output[:]
-    for name, kind, shape in (
-        (BOXES, TensorProto.FLOAT, [*leading, 4]),
-        (SCORES, TensorProto.FLOAT, leading),
-        (LABELS, TensorProto.INT64, leading),
-    ):
+    for name, shape in shapes.items():
+        kind = TensorProto.INT64 if name in (LABELS, COUNT) else TensorProto.FLOAT
         made.graph.node.append(helper.make_node("Identity", [found[name]], [name], name=f"{_PREFIX}{name}"))
-        made.graph.output.append(helper.make_tensor_value_info(name, kind, shape))
+        dimensions = [batch.dim_param or batch.dim_value, *shape]
+        made.graph.output.append(helper.make_tensor_value_info(name, kind, dimensions))
     return made
 
 
@@ -74,8 +104,9 @@ class _Tail:
 
     def __init__(self, opset: int, anchors: Tensor, classes: int, size: Size, suppression: Suppression) -> None:
         self.opset, self.classes, self.size, self.suppression = opset, classes, size, suppression
-        self.anchors = anchors.detach().cpu().double().numpy()
-        self.first = min(suppression.candidates, len(self.anchors))
+        low, high = np.split(anchors.detach().cpu().double().numpy(), 2, 1)
+        self.centres, self.sides = ((low + high) / 2).astype(np.float32), (high - low).astype(np.float32)
+        self.first = min(suppression.candidates, len(anchors))
         self.pairs = min(suppression.candidates, self.first * classes)
         self.told = min(suppression.detections, self.pairs)
         self.nodes: list[onnx.NodeProto] = []
@@ -107,24 +138,26 @@ class _Tail:
 
     def boxes(self, anchors: str) -> tuple[str, str]:
         """(boxes (B, pairs, 4) inside the input, whether each has an area (B, pairs))."""
-        low, high = self.anchors[:, :2], self.anchors[:, 2:]
         centres, sides = (
-            self.add("Gather", [self.constant(each.astype(np.float32)), anchors], axis=0)
-            for each in ((low + high) / 2, high - low)
+            self.add("Gather", [self.constant(each), anchors], axis=0) for each in (self.centres, self.sides)
         )
-        offsets = self.rows(OFFSETS, anchors)
+        corners = self.corners(self.rows(OFFSETS, anchors), centres, sides)
+        wide = self.add("Cast", [self.add("Greater", [corners[1], corners[0]])], to=6)  # 6: int32
+        both = self.add("Mul", [self.column(wide, 0), self.column(wide, 1)])
+        return self.add("Concat", corners, axis=2), self.add("Cast", [both], to=9)  # 9: bool
+
+    def corners(self, offsets: str, centres: str, sides: str) -> tuple[str, str]:
+        """The upper left and the lower right corners (B, K, 2) of boxes, cut to the input; offsets: (B, K, 4)."""
         moved, grown = (self.columns(offsets, start) for start in (0, 2))
         middle = self.add("Add", [centres, self.add("Mul", [moved, sides])])
         half = self.add("Mul", [self.add("Exp", [grown]), self.add("Mul", [sides, self.constant(np.float32(0.5))])])
         height, width = self.size
         limits = [self.constant(np.float32(0)), self.constant(np.array([width, height], np.float32))]
-        corners = [
+        low, high = (
             self.add("Min", [self.add("Max", [self.add(kind, [middle, half]), limits[0]]), limits[1]])
             for kind in ("Sub", "Add")
-        ]
-        wide = self.add("Cast", [self.add("Greater", [corners[1], corners[0]])], to=6)  # 6: int32
-        both = self.add("Mul", [self.column(wide, 0), self.column(wide, 1)])
-        return self.add("Concat", corners, axis=2), self.add("Cast", [both], to=9)  # 9: bool
+        )
+        return low, high
 
     def kept(self, boxes: str, labels: str, worth: str) -> str:
         """`worth` (B, pairs), which is higher the better and -1 where not allowed, with -1 for all that is not kept."""
@@ -152,10 +185,12 @@ class _Tail:
         zero = self.constant(np.float32(0))
         score, label = (self.add("GatherElements", [each, places], axis=1) for each in (scores, labels))
         wide = self.add("Unsqueeze", [there, self.integers([2])])
+        ones = self.add("Cast", [there], to=7)  # 7: int64
         return {
             BOXES: self.add("Where", [wide, self.rows(boxes, places), zero]),
             SCORES: self.add("Where", [there, score, zero]),
             LABELS: self.add("Where", [there, label, self.constant(np.int64(PADDING))]),
+            COUNT: self.add("ReduceSum", [ones, self.integers([1])], keepdims=0),
         }
 
     def rows(self, data: str, numbers: str) -> str:
@@ -185,7 +220,7 @@ class _Tail:
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def add(self, kind: str, inputs: list[str], *outputs: str, **options: object) -> str:
+    def add(self, kind: str, inputs: Sequence[str], *outputs: str, **options: object) -> str:
         """Add a node. Returns: the name of its first output."""
         from onnx import helper
 

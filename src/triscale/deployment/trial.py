@@ -20,7 +20,8 @@ from triscale.deployment.latency import Latency, device_name, measure_engine, me
 from triscale.deployment.untrained import untrained
 from triscale.deployment.versions import LIBRARIES, version_of
 from triscale.spec.cost import cost
-from triscale.spec.files import network_to_dict
+from triscale.spec.detector import Detector
+from triscale.spec.files import detector_to_dict, network_to_dict
 from triscale.spec.network import Network
 
 GLANCE = 5  # runs that tell whether a network is anywhere near a limit
@@ -48,7 +49,7 @@ def measures(
     classes: tuple[str, ...] = (),
     threads: int | None = None,
     cache: Path | None = None,
-) -> dict[str, Callable[[Network], float]]:
+) -> dict[str, Callable[[Network | Detector], float]]:
     """The two measures that `budget.solve` takes from this folder: latency in seconds, size in bytes.
 
     engine: for which the file will be exported. latency_limit: in seconds; networks far from it are only glanced at.
@@ -56,12 +57,12 @@ def measures(
     """
     limit_ms = None if latency_limit is None else 1e3 * latency_limit
 
-    def latency(network: Network) -> float:
+    def latency(network: Network | Detector) -> float:
         found = try_out(network, engine, limit_ms=limit_ms, threads=threads, cache=cache).latency
         assert found is not None
         return found.upper_quartile_ms / 1e3
 
-    def size(network: Network) -> float:
+    def size(network: Network | Detector) -> float:
         names = sum(len(json.dumps(name)) + 1 for name in classes)
         # OpenVINO's file is XML, where every quote of the JSON takes six bytes.
         return try_out(network, engine, timed=False, cache=cache).size_bytes + names + 12 * len(classes)
@@ -85,7 +86,7 @@ def file_bytes(network: Network) -> float:
 
 
 def try_out(
-    network: Network,
+    network: Network | Detector,
     engine: ExportEngine,
     *,
     timed: bool = True,
@@ -95,6 +96,8 @@ def try_out(
 ) -> Trial:
     """Export `network` with random weights to a temporary folder, weigh the file, and time it at batch 1 in fp32.
 
+    A detector is exported as it ships, with suppression. Nearly all its fresh answers are candidates, the most that
+    suppression ever has to do.
     timed: False only weighs it. limit_ms: a network far from it is timed by a glance, and the outcome not remembered.
     threads: of one inference; None takes every core. cache: folder of earlier outcomes on this device, with these
         versions; by default `cache_folder()`.
@@ -107,7 +110,8 @@ def try_out(
         if known is not None and (known.latency is not None or not timed):
             return known
         path = Path(folder) / f"network{SUFFIXES[engine]}"
-        size = export(untrained(network), path, engine).size_bytes + ROOM
+        form = "in" if isinstance(network, Detector) else None
+        size = export(untrained(network), path, engine, suppression=form).size_bytes + ROOM
         trial = Trial(size)
         if timed:
             trial = _timed(load_engine(path, threads), size, limit_ms)
@@ -127,9 +131,10 @@ def _timed(engine: Engine, size: int, limit_ms: float | None) -> Trial:
     return Trial(size, measure_engine(engine))
 
 
-def _key(network: Network, engine: str, threads: int) -> str:
+def _key(network: Network | Detector, engine: str, threads: int) -> str:
     """Everything that the outcome depends on, as a file name. Networks that differ only in name are equal."""
-    described = {**network_to_dict(network), "name": ""}
+    described = detector_to_dict(network) if isinstance(network, Detector) else network_to_dict(network)
+    described = {**described, "name": ""}
     library = version_of(LIBRARIES[engine])
     return key_of([described, engine, library, threads, device_name(), version_of("triscale")])
 

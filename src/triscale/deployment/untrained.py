@@ -1,19 +1,30 @@
-"""Networks with random weights, for what does not depend on the weights: latency and size."""
+"""Networks and detectors with random weights, for what does not depend on the weights: latency and size."""
 
 from __future__ import annotations
+
+from typing import overload
 
 import torch
 from torch import nn
 
+from triscale.detection.detector import DetectorNet
 from triscale.models.assembler import ConvNet, initialise
+from triscale.spec.detector import Detector
 from triscale.spec.network import Network
 
 
-def untrained(network: Network) -> ConvNet:
+@overload
+def untrained(network: Network) -> ConvNet: ...
+@overload
+def untrained(network: Network | Detector) -> ConvNet | DetectorNet: ...
+def untrained(network: Network | Detector) -> ConvNet | DetectorNet:
     """A module of which no two tensors are equal: equal ones would be stored once, and trained ones never are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = ConvNet(network, device="cpu")
+        if isinstance(network, Detector):
+            model: ConvNet | DetectorNet = DetectorNet(network, device="cpu")
+        else:
+            model = ConvNet(network, device="cpu")
         _unequal(model)
     return model.eval()
 

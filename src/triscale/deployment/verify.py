@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,22 @@ class Verification:
         """Every logit within the tolerance, and the same class first on every image."""
         return self.max_error < self.tolerance and self.top1_agreement == 1.0
 
+    def said(self, kind: str = "images") -> str:
+        """One line on what was found on images of some kind."""
+        return (
+            f"largest difference {self.max_error:.2e} (allowed {self.tolerance:g}), same first class on "
+            f"{self.top1_agreement:.1%} of {self.images} {kind}"
+        )
+
+    def figures(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "images": self.images,
+            "max_error": finite(self.max_error),
+            "top1_agreement": self.top1_agreement,
+            "verified": self.ok,
+        }
+
     def require(self) -> Verification:
         """Itself when `ok`. Raises: VerificationError (exit code 1) that says by how much it differs."""
         if not self.ok:
@@ -46,6 +63,11 @@ class Verification:
                 f"of {self.images} images (needed 100%); do not ship it, export again."
             )
         return self
+
+
+def finite(error: float) -> float | None:
+    """What JSON can hold of an error: None where it is no number."""
+    return error if math.isfinite(error) else None
 
 
 def verify(model: nn.Module, path: str | Path, images: Tensor, tolerance: float = TOLERANCE) -> Verification:

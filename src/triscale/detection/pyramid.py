@@ -151,7 +151,7 @@ class PyramidNode(nn.Module):
 
         Nearest neighbours commute with a product: a map that grows is multiplied while it is small.
         """
-        shares = self._shares()
+        shares = self.shares()
         total = None
         for number, x in enumerate(reads):
             share = None if shares is None else shares[number]
@@ -168,7 +168,8 @@ class PyramidNode(nn.Module):
         assert total is not None  # a Node has an input
         return total
 
-    def _shares(self) -> Tensor | None:
+    def shares(self) -> Tensor | None:
+        """(inputs,) What each input counts in the sum; None where it is a plain one."""
         if self.weights is None:
             return None
         if self.fusion == "softmax":

@@ -47,18 +47,20 @@ def suppress(boxes: Tensor, logits: Tensor, suppression: Suppression) -> list[De
     return [keep(each[few.anchors], few, suppression) for each, few in zip(boxes, chosen, strict=True)]
 
 
-def candidates(logits: Tensor, suppression: Suppression) -> list[Candidates]:
+def candidates(logits: Tensor, suppression: Suppression, scored: bool = False) -> list[Candidates]:
     """The best pairs of each image, by logits: at most `suppression.candidates`, none below `suppression.score`.
 
     logits: (B, A, classes). The best class of each anchor bounds all its others, so that sorting looks at few of them.
+    scored: they are scores in 0..1 instead, the sigmoid is done.
     Answers that are not numbers are no candidates.
     """
-    least = _logit(suppression.score)
-    return [_best(image, best, least, suppression) for image, best in zip(logits, logits.amax(2), strict=True)]
+    least = suppression.score if scored else _logit(suppression.score)
+    best = logits.amax(2)
+    return [_best(image, row, least, suppression, scored) for image, row in zip(logits, best, strict=True)]
 
 
-def _best(logits: Tensor, best: Tensor, least: float, suppression: Suppression) -> Candidates:
-    """`candidates` of one image. logits: (A, classes). best: (A,), the largest of each row. least: a logit."""
+def _best(logits: Tensor, best: Tensor, least: float, suppression: Suppression, scored: bool) -> Candidates:
+    """`candidates` of one image. logits: (A, classes). best: (A,), the largest of each row. least: one of them."""
     # The first `count` anchors alone make `count` pairs that are as good as the worst of them.
     limit = _nth(best, suppression.candidates, least)
     anchors = (best >= limit).nonzero().squeeze(1)
@@ -68,7 +70,8 @@ def _best(logits: Tensor, best: Tensor, least: float, suppression: Suppression) 
     last = values >= _nth(values, suppression.candidates, limit)
     rows, labels, values = rows[last], labels[last], values[last].float()
     order = values.sort(descending=True, stable=True)
-    scores, at = order.values[: suppression.candidates].sigmoid(), order.indices[: suppression.candidates]
+    scores, at = order.values[: suppression.candidates], order.indices[: suppression.candidates]
+    scores = scores if scored else scores.sigmoid()
     enough = int((scores >= suppression.score).sum())
     at = at[:enough]
     return Candidates(anchors[rows[at]], labels[at], scores[:enough])

@@ -177,7 +177,7 @@ def _why(chosen: Candidate) -> str:
 def _why_not(candidate: Candidate, chosen: Candidate, budget: Budget) -> str:
     over = [w for w, limit in budget.limits.items() if w in candidate.values and candidate.values[w] > limit]
     if over:
-        return "over the budget: " + ", ".join(_excess(word, candidate.values[word], budget) for word in over)
+        return "over the budget: " + ", ".join(excess(word, candidate.values[word], budget) for word in over)
     if not candidate.inside:
         return "larger than these images call for"
     if candidate.kept is None:
@@ -193,6 +193,7 @@ def _why_not(candidate: Candidate, chosen: Candidate, budget: Budget) -> str:
     )
 
 
-def _excess(word: str, value: float, budget: Budget) -> str:
+def excess(word: str, value: float, budget: Budget) -> str:
+    """By how much a limit is exceeded; only the limit where that was not measured."""
     limit = quantity(word, budget.limits[word])
     return f"{word} {quantity(word, value)} of {limit}" if value < float("inf") else f"{word} (limit {limit})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,17 +13,17 @@ from triscale.data.dataset import Dataset, read_dataset
 from triscale.data.find import location
 from triscale.data.images import image_header
 from triscale.data.transforms import load as load_image
-from triscale.deployment.export import SUFFIXES, Export, ExportEngine, export
-from triscale.deployment.latency import Latency, measure_fresh
+from triscale.deployment.export import SUFFIXES, ExportEngine, export
+from triscale.deployment.latency import measure_fresh
 from triscale.deployment.on_device import predictions
 from triscale.deployment.table import LatencyTable
 from triscale.deployment.trial import measures
 from triscale.deployment.verify import Verification, verify
-from triscale.errors import MissingExtraError, VerificationError
 from triscale.fit.candidate import Candidate, Choice, Known
 from triscale.fit.choose import choose
 from triscale.fit.grown import growth_source
 from triscale.fit.record import read_choice, write_choice
+from triscale.fit.shipped import Limit, Shipped, close, installed_engines, remeasured, shipped_metrics, telling_of
 from triscale.models.assembler import ConvNet
 from triscale.models.create import create_model
 from triscale.models.grow import grow
@@ -32,7 +31,7 @@ from triscale.models.pretrained import PACKAGES, pretrained
 from triscale.spec import families
 from triscale.spec.cost import cost
 from triscale.spec.files import write_network
-from triscale.spec.limits import Budget, Measure, quantity
+from triscale.spec.limits import Budget, Measure
 from triscale.training.loop import require_splits, train
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
@@ -45,7 +44,6 @@ LEAST_AREA = 0.7  # of a small image, that a random crop keeps in training
 COMPARED = 64  # images on which an exported file must agree with the model
 SIZES_LOOKED_AT = 200  # images whose size says how large the images are
 BASELINES = ("efficientnet_b0", "efficientnet_lite0")  # scaled and trained from nothing where no weights fit
-ENGINES: dict[ExportEngine, tuple[str, ...]] = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +84,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
-    """An exported file with what was found out about it."""
-
-    export: Export
-    verification: Verification
-    latency: Latency
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A limit, measured again on what ships. `value` and `limit`: counts, bytes or seconds."""
-
-    word: str
-    limit: float
-    value: float
-    how: str
-
-    @property
-    def met(self) -> bool:
-        """Hard: at the limit is inside, above it is not."""
-        return self.value <= self.limit
-
-
-@dataclass(frozen=True, slots=True)
 class FitResult:
     """A finished job: the choice, the training, the files, and the budget measured again."""
 
@@ -118,7 +92,7 @@ class FitResult:
     choice: Choice
     recipe: Recipe
     trained: TrainResult[ConvNet]
-    shipped: tuple[Shipped, ...]
+    shipped: tuple[Shipped[Verification], ...]
     limits: tuple[Limit, ...]
     missing: tuple[str, ...]
 
@@ -141,20 +115,12 @@ def fit(job: Job, run: RunFolder, dataset: Dataset, report: Reporter, progress: 
     model = starting_model(choice.chosen, dataset, job.seed)
     trained = train(model, dataset, chosen_recipe, run, progress)
     shipped = tuple(_ship(trained.model, dataset, run.path / "exports", engine, progress) for engine in engines)
-    limits = remeasured(job.budget, trained.model, shipped[0])
+    own = cost(trained.model.network, trained.model.preprocessing.size)
+    limits = remeasured(job.budget, own, shipped[0])
     result = FitResult(run.path, dataset, choice, chosen_recipe, trained, shipped, limits, missing)
     _write_metrics(result, run)
     report(result, run)
-    for each in shipped:
-        each.verification.require()
-    over = [each for each in limits if not each.met]
-    if over:
-        told = ", ".join(f"{o.word} {quantity(o.word, o.value)} of {quantity(o.word, o.limit)} ({o.how})" for o in over)
-        raise VerificationError(
-            f"{run.path}: measured again, the network is over its budget: {told}; "
-            f"the same command measures again, another limit needs another --out."
-        )
-    run.update(state="done", shipped=f"exports/{shipped[0].export.path.name}")
+    close(run, shipped, limits)
     return result
 
 
@@ -178,26 +144,6 @@ def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
     return dataset
 
 
-def installed_engines(first: ExportEngine) -> tuple[list[ExportEngine], tuple[str, ...]]:
-    """The engines that can be exported to here, `first` in front; and a line for each that is missing.
-
-    Raises: MissingExtraError when `first` is not installed.
-    """
-    order: list[ExportEngine] = [first, *(each for each in ENGINES if each != first)]
-    there, missing = [], []
-    for engine in order:
-        absent = [name for name in ("onnx", *ENGINES[engine]) if importlib.util.find_spec(name) is None]
-        extra = "deploy" if engine == "onnx" or "onnx" in absent else "openvino"
-        error = MissingExtraError(absent[0], extra, f"Exporting to {engine}") if absent else None
-        if error is None:
-            there.append(engine)
-        elif engine == first:
-            raise error
-        else:
-            missing.append(str(error))
-    return there, tuple(missing)
-
-
 def median_side(dataset: Dataset) -> int:
     """Median shorter side of the training images in pixels, over a spread of at most SIZES_LOOKED_AT."""
     every = max(1, len(dataset.train) // SIZES_LOOKED_AT)
@@ -216,7 +162,7 @@ def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> C
         return read_choice(run.path / "choice.json")
     progress.say("choosing the network")
     asked = measures(job.engine, job.budget.limits.get("latency"), dataset.classes)
-    telling: dict[str, Measure] = {word: _told(word, measure, progress) for word, measure in asked.items()}
+    telling: dict[str, Measure] = {word: telling_of(word, measure, progress) for word, measure in asked.items()}
     baselines = [families.network(name) for name in BASELINES]
     rough = predictions(LatencyTable(job.engine), progress) if "latency" in job.budget.limits else None
     side, known = median_side(dataset), known_networks()
@@ -230,15 +176,6 @@ def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> C
     chosen = choice.chosen
     progress.say(f"chosen: {chosen.network.name} ({chosen.scaled}): {chosen.reason}")
     return choice
-
-
-def _told(word: str, measure: Measure, progress: Progress) -> Measure:
-    def measured(network: families.Network) -> float:
-        value = measure(network)
-        progress.say(f"  {network.name} at {min(network.resolution)} px: {word} {quantity(word, value)}")
-        return value
-
-    return measured
 
 
 def recipe_of(job: Job, chosen: Candidate) -> Recipe:
@@ -272,7 +209,9 @@ def starting_model(chosen: Candidate, dataset: Dataset, seed: int) -> ConvNet:
     return model
 
 
-def _ship(model: ConvNet, dataset: Dataset, folder: Path, engine: ExportEngine, progress: Progress) -> Shipped:
+def _ship(
+    model: ConvNet, dataset: Dataset, folder: Path, engine: ExportEngine, progress: Progress
+) -> Shipped[Verification]:
     progress.say(f"exporting to {engine}, comparing with the model, measuring in a fresh process")
     written = export(model, folder / f"model{SUFFIXES[engine]}", engine)
     samples = (dataset.test or dataset.val) + dataset.train
@@ -281,25 +220,10 @@ def _ship(model: ConvNet, dataset: Dataset, folder: Path, engine: ExportEngine, 
     return Shipped(written, verify(model, written.path, images), measure_fresh(written.path))
 
 
-def remeasured(budget: Budget, model: ConvNet, shipped: Shipped) -> tuple[Limit, ...]:
-    """Every limit again: counts from the trained network, size and latency from the file that ships."""
-    own = cost(model.network, model.preprocessing.size)
-    counts = {"params": own.params, "macs": own.macs, "activations": own.activations, "memory": own.memory}
-    file = shipped.export.path.name
-    values = {word: (float(value), "by arithmetic") for word, value in counts.items()}
-    values["size"] = (float(shipped.export.size_bytes), f"{file} and all that ships with it")
-    values["latency"] = (shipped.latency.upper_quartile_ms / 1e3, f"{file}: {shipped.latency}")
-    return tuple(Limit(word, limit, *values[word]) for word, limit in budget.limits.items())
-
-
 def _write_metrics(result: FitResult, run: RunFolder) -> None:
     first = result.shipped[0]
     extra = {
-        "latency_ms": first.latency.median_ms,
-        "size_bytes": first.export.size_bytes,
-        "engine": first.export.engine,
-        "precision": first.export.precision,
+        **shipped_metrics(first, result.limits),
         "max_error": max(each.verification.max_error for each in result.shipped),
-        "budget_met": all(each.met for each in result.limits),
     }
     run.write_json("metrics.json", {**result.trained.metrics, **extra})

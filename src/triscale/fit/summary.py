@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from triscale.data.dataset import Dataset, Sample
+from triscale.deployment.verify import Verification
 from triscale.fit.candidate import Candidate
-from triscale.fit.job import FitResult, Job, Shipped
+from triscale.fit.job import FitResult, Job
+from triscale.fit.shipped import Limit, Shipped
 from triscale.report import model as page
 from triscale.report.evaluated import evaluation_summary
 from triscale.spec.cost import cost
@@ -41,7 +44,7 @@ def fit_report(result: FitResult, job: Job, run: RunFolder, command: str) -> pag
         choice=f"{chosen.network.name}: {chosen.scaled}. {chosen.reason[:1].upper()}{chosen.reason[1:]}.",
         candidates=tuple(_candidate(c, c is chosen, job.budget) for c in (chosen, *result.choice.rejected)),
         data=_data(result.dataset),
-        curve=_curve(run.path),
+        curve=curve_of(run.path),
         evaluation=evaluation_summary(
             result.dataset.classes,
             shown,
@@ -91,13 +94,18 @@ def lines(result: FitResult) -> list[str]:
             f"{check.top1_agreement:.0%} of {check.images} images, {each.latency.median_ms:.2f} ms, "
             f"{each.export.size_bytes / 1e6:.1f} MB"
         )
-    for limit in result.limits:
+    return [*said, *budget_lines(result.limits, result.missing, result.folder)]
+
+
+def budget_lines(limits: Sequence[Limit], missing: Sequence[str], folder: Path) -> list[str]:
+    """How a job ends: each limit, what was left out, and where the report is."""
+    said = []
+    for limit in limits:
         state = "met" if limit.met else "NOT MET"
         value, most = quantity(limit.word, limit.value), quantity(limit.word, limit.limit)
         said.append(f"budget    {limit.word} {value} of {most}: {state} ({limit.how})")
-    said += [f"missing   {each}" for each in result.missing]
-    said.append(f"report    {result.folder / 'report.html'}")
-    return said
+    said += [f"missing   {each}" for each in missing]
+    return [*said, f"report    {folder / 'report.html'}"]
 
 
 def _candidate(candidate: Candidate, chosen: bool, budget: Budget) -> page.Candidate:
@@ -120,7 +128,8 @@ def _data(dataset: Dataset) -> page.DataSummary:
     )
 
 
-def _curve(folder: Path) -> tuple[page.EpochPoint, ...]:
+def curve_of(folder: Path) -> tuple[page.EpochPoint, ...]:
+    """The evaluations while training, as the log has them."""
     points = []
     for line in read_log(folder):
         if line.get("event") == "epoch":
@@ -173,7 +182,7 @@ def _labelled(dataset: Dataset, samples: tuple[Sample, ...], shown: LabelsEvalua
     return page.Example(samples[int(shown.indices[row])].path, was, said, *least)
 
 
-def _exported(each: Shipped, ships: bool) -> page.ExportedFile:
+def _exported(each: Shipped[Verification], ships: bool) -> page.ExportedFile:
     check = each.verification
     return page.ExportedFile(
         file=f"exports/{each.export.path.name}",

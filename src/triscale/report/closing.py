@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from triscale.report import usage
 from triscale.report.html import Html, badge, bullets, code, element, join, paragraph, section, table
@@ -73,7 +74,21 @@ def use(report: FitReport) -> Html:
     return section("use", "How to use it", parts)
 
 
-def environment(report: FitReport) -> Html:
+class Made(Protocol):
+    """A report that says where it was made."""
+
+    @property
+    def command(self) -> str:
+        """What was typed."""
+        ...
+
+    @property
+    def environment(self) -> tuple[tuple[str, str], ...]:
+        """Versions and machine."""
+        ...
+
+
+def environment(report: Made) -> Html:
     """Where and with what this was made."""
     parts = [
         paragraph(join(["Made by ", element("code", report.command)], "")),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from triscale.report import plots
 from triscale.report.architecture import picture
 from triscale.report.evaluation import SHORT, SPLITS
@@ -20,7 +23,7 @@ from triscale.report.html import (
     section,
     table,
 )
-from triscale.report.model import ClassCount, FitReport
+from triscale.report.model import Candidate, ClassCount, FitReport, LimitResult
 from triscale.report.text import duration, percent, pixels
 from triscale.spec.cost import cost
 from triscale.spec.limits import quantity
@@ -30,6 +33,20 @@ QUARTILE = (
     "For latency the upper quartile of three measurements, taken apart, must be inside the limit. "
     "The time per image elsewhere on this page is their median."
 )
+
+
+class Budgeted(Protocol):
+    """A report on something that was fitted to a budget."""
+
+    @property
+    def budget(self) -> str:
+        """As it was asked for; empty without one."""
+        ...
+
+    @property
+    def limits(self) -> tuple[LimitResult, ...]:
+        """Each limit, measured again."""
+        ...
 
 
 def verdict(report: FitReport) -> Html:
@@ -57,14 +74,14 @@ def verdict(report: FitReport) -> Html:
         [
             element("h1", report.title),
             element("p", sentence, css="verdict"),
-            paragraph(_limits_badge(report)),
+            paragraph(limits_badge(report)),
             paragraph(join([element("b", report.network.name), made], "")),
             facts(figures),
         ]
     )
 
 
-def budget(report: FitReport) -> Html:
+def budget(report: Budgeted) -> Html:
     """Each limit, what was measured again on what ships, and how."""
     if not report.limits:
         return section("budget", "The budget", [paragraph("No budget was asked for.")])
@@ -91,29 +108,34 @@ def budget(report: FitReport) -> Html:
 
 def choice(report: FitReport) -> Html:
     """What was chosen and why, what else was possible, and the network itself."""
-    words = _columns(report)
-    scored = any(candidate.score is not None for candidate in report.candidates)
-    titles = ["network", *words, *([report.score_name] if scored else []), "why"]
-    rows = []
-    for candidate in report.candidates:
-        costs = {word: candidate.cost(word) for word in words}
-        values = ["–" if own is None else quantity(word, own) for word, own in costs.items()]
-        values += [_score(candidate.score)] if scored else []
-        name = join([candidate.name, element("span", candidate.scaled, css="soft")], "<br>")
-        rows.append([name, *values, candidate.reason])
-    chosen = next((i for i, candidate in enumerate(report.candidates) if candidate.chosen), None)
-    styles = ["name", *["number"] * (len(words) + scored), "why"]
     parts = [
         paragraph(report.choice),
         paragraph(f"It started from: {report.weights}." if report.weights else ""),
-        drawn(lambda: plots.trade_off(report.candidates, report.limits, report.score_name)),
-        table(titles, rows, styles=styles, chosen=chosen) if rows else Html(""),
+        candidates_table(report.candidates, report.limits, report.score_name),
         paragraph(report.candidates_note, "note"),
         element("h3", "The network, stage by stage"),
         scroll(Html(picture(report.network, cost(report.network, report.preprocessing.size)))),
         fold("Row by row", _architecture(report)),
     ]
     return section("choice", "What was chosen, and what else was possible", parts)
+
+
+def candidates_table(candidates: Sequence[Candidate], limits: Sequence[LimitResult], score_name: str) -> Html:
+    """What was considered: cost over score as a picture, and a table with the reasons."""
+    words = _columns(candidates, limits)
+    scored = any(candidate.score is not None for candidate in candidates)
+    titles = ["network", *words, *([score_name] if scored else []), "why"]
+    rows = []
+    for candidate in candidates:
+        costs = {word: candidate.cost(word) for word in words}
+        values = ["–" if own is None else quantity(word, own) for word, own in costs.items()]
+        values += [_score(candidate.score)] if scored else []
+        name = join([candidate.name, element("span", candidate.scaled, css="soft")], "<br>")
+        rows.append([name, *values, candidate.reason])
+    chosen = next((i for i, candidate in enumerate(candidates) if candidate.chosen), None)
+    styles = ["name", *["number"] * (len(words) + scored), "why"]
+    plot = drawn(lambda: plots.trade_off(candidates, limits, score_name))
+    return join([plot, table(titles, rows, styles=styles, chosen=chosen) if rows else Html("")])
 
 
 def data(report: FitReport) -> Html:
@@ -161,7 +183,8 @@ def training(report: FitReport) -> Html:
     return section("training", "Training", parts)
 
 
-def _limits_badge(report: FitReport) -> Html:
+def limits_badge(report: Budgeted) -> Html:
+    """Whether every limit is met."""
     missed = [limit.word for limit in report.limits if not limit.met]
     if not report.limits:
         return Html("")
@@ -174,11 +197,11 @@ def _limits_badge(report: FitReport) -> Html:
     return join([badge(words, good=True), element("span", asked, css="soft")], "")
 
 
-def _columns(report: FitReport) -> list[str]:
+def _columns(candidates: Sequence[Candidate], limits: Sequence[LimitResult]) -> list[str]:
     """What the table of candidates compares: what the budget limits, then the usual costs, as far as there is room."""
-    words = [limit.word for limit in report.limits]
+    words = [limit.word for limit in limits]
     words += [word for word in ("macs", "params") if word not in words][: max(0, 3 - len(words))]
-    return [word for word in words if any(each.cost(word) is not None for each in report.candidates)]
+    return [word for word in words if any(each.cost(word) is not None for each in candidates)]
 
 
 def _score(score: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -14,7 +15,9 @@ from triscale.data.detection.check import BoxReport
 from triscale.data.detection.draw import RED, Mark, class_colour, contact_sheet, draw_marks
 from triscale.data.detection.judge import Judged
 from triscale.data.images import ImageError, open_image
+from triscale.data.member import ImagePlace
 from triscale.errors import FileError
+from triscale.spec.network import Size
 
 MOST = 24
 _LARGEST = (1600, 1600)  # pixels that a picture is decoded for
@@ -47,6 +50,18 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
     if not cells:
         raise FileError(f"{report.root}: no image of it can be drawn.")
     return [_write(contact_sheet(cells), folder / "sheet.jpg"), *files]
+
+
+def draw_found(path: ImagePlace, marks: Sequence[Mark], size: Size, target: Path) -> Path:
+    """Draw boxes into an image, as a JPEG.
+
+    marks: in pixels of the upright image, whose (H, W) is `size`. target: ends in .jpg.
+    Raises: ImageError where the image cannot be read; FileError where the picture cannot be written.
+    """
+    image = open_image(path, _LARGEST)
+    scale = image.width / size[1]  # a large JPEG is decoded smaller
+    scaled = [replace(each, box=tuple(side * scale for side in each.box)) for each in marks]
+    return _write(draw_marks(image, scaled), target)
 
 
 def require_folder(folder: Path) -> None:

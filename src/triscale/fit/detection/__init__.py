@@ -1,0 +1,1 @@
+"""`fit` for images with boxes: a detector instead of a classifier."""
