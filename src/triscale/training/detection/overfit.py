@@ -39,7 +39,7 @@ STEPS = 160
 LOOKED_AT = 40  # steps from one score to the next: what is learnt early ends early
 VIEWS = 4  # batches that are scored, which are never trained on
 SCORED_FROM = 10**6  # their numbers
-LEARNING_RATE = 3.5e-3
+LEARNING_RATE = 9e-3
 
 
 @dataclass(frozen=True, slots=True)
