@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from triscale.spec.budget import fit_budget
     from triscale.spec.card import ModelCard
     from triscale.spec.cost import Cost, cost
+    from triscale.spec.detector import Anchors, Detector, Heads
     from triscale.spec.families import list_networks, network
+    from triscale.spec.families.efficientdet import detector, detector_from, list_detectors
     from triscale.spec.files import read_network, write_network
     from triscale.spec.network import Head, Network, Numerics, Stage, Stem, stage
     from triscale.spec.preprocessing import Preprocessing
+    from triscale.spec.pyramid import Node, Pyramid
     from triscale.spec.rounding import Rounding
     from triscale.spec.rules import fast_compound
     from triscale.spec.scaling import compound, scale
+    from triscale.spec.suppression import Suppression
 
 # Where each public name lives. Nothing is imported before it is used: the command line must be able to answer to Ctrl-C
 # from its first moment, and most of it never needs torch.
@@ -53,40 +57,53 @@ _HOMES = {
     "triscale.spec.budget": ("fit_budget",),
     "triscale.spec.card": ("ModelCard",),
     "triscale.spec.cost": ("Cost", "cost"),
+    "triscale.spec.detector": ("Anchors", "Detector", "Heads"),
     "triscale.spec.families": ("list_networks", "network"),
+    "triscale.spec.families.efficientdet": ("detector", "detector_from", "list_detectors"),
     "triscale.spec.files": ("read_network", "write_network"),
     "triscale.spec.network": ("Head", "Network", "Numerics", "Stage", "Stem", "stage"),
     "triscale.spec.preprocessing": ("Preprocessing",),
+    "triscale.spec.pyramid": ("Node", "Pyramid"),
     "triscale.spec.rounding": ("Rounding",),
     "triscale.spec.rules": ("fast_compound",),
     "triscale.spec.scaling": ("compound", "scale"),
+    "triscale.spec.suppression": ("Suppression",),
 }
 _LAZY = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Anchors",
     "Block",
     "Cost",
+    "Detector",
     "Head",
+    "Heads",
     "LoadReport",
     "ModelCard",
     "ModuleCost",
     "Network",
+    "Node",
     "Numerics",
     "Preprocessing",
+    "Pyramid",
     "Rounding",
     "ScalingReport",
     "Squeeze",
     "Stage",
     "Stem",
+    "Suppression",
     "TriscaleError",
     "compound",
     "cost",
     "create_detector",
     "create_model",
+    "detector",
+    "detector_from",
     "export_state_dict",
     "fast_compound",
     "fit_budget",
     "grow",
+    "list_detectors",
     "list_networks",
     "load",
     "load_weights",

@@ -8,6 +8,7 @@ from PIL import Image
 
 from triscale.data import scenes
 from triscale.data.scenes import SPLITS, digits_of, draw_scenes, paste, render, write_scenes
+from triscale.data.shards.order import reading
 from triscale.errors import FileError, MissingExtraError, SpecError
 
 COUNTS = {"train": 40, "val": 10, "test": 30}
@@ -104,7 +105,7 @@ def test_no_photograph_and_no_digit_is_in_two_splits(drawn):
 def test_the_set_as_it_is_has_600_training_images_and_1000_test_digits(drawn):
     assert SPLITS["train"] >= 600
     for split, count in COUNTS.items():
-        numbers = scenes._numbers(count, np.random.default_rng([0, list(SPLITS).index(split)]))
+        numbers = scenes._numbers(count, scenes._dice(split, 0))
         assert [len(scene.boxes) for scene in drawn[split]] == numbers
     assert sum(scenes._numbers(SPLITS["test"], np.random.default_rng([0, 2]))) >= 1000
 
@@ -150,3 +151,10 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match="scikit-learn"):
         write_scenes(tmp_path / "other", images={"test": 1})
+
+
+def test_training_does_not_meet_the_empty_images_in_a_row():
+    """Both draw from seed 0: drawn from the same numbers, the first hundred images of an epoch would be empty ones."""
+    numbers = scenes._numbers(1000, scenes._dice("train", 0))
+    order = reading(1000, None, np.random.default_rng([0, 0])).order
+    assert 2 <= sum(numbers[index] == 0 for index in order[:100]) <= 20

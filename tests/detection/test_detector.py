@@ -147,6 +147,16 @@ def test_anchors_are_kept_for_the_last_sizes():
     assert torch.equal(model.anchors(64), first)
 
 
+def test_anchors_that_a_prediction_made_serve_training():
+    model = small_model()
+    with torch.inference_mode():
+        anchors = model.anchors(64)
+    scale = torch.ones((), requires_grad=True)
+    (model.anchors(64) * scale).sum().backward()  # which keeps the anchors for the backward pass
+    assert model.anchors(64) is anchors
+    torch.testing.assert_close(scale.grad, anchors.sum())
+
+
 def test_a_model_says_what_training_asks_of_it():
     model = small_model()
     assert (model.name, model.outputs, model.in_channels) == ("small", 5, 3)

@@ -13,6 +13,7 @@ from triscale.deployment.fuse import fuse
 from triscale.models.assembler import ConvNet
 from triscale.spec.cost import cost
 from triscale.spec.network import Stage
+from triscale.spec.parts import totals
 
 SIDES = st.integers(1, 70)
 
@@ -57,3 +58,12 @@ def test_a_random_network_costs_what_its_layers_do(net, size):
 def test_a_random_network_needs_the_memory_that_walking_its_fused_graph_finds(net, size):
     model = ConvNet(net, device="meta").eval()
     assert cost(net, size).memory == 4 * cost(net).params + peak_bytes(fuse(model, size), net.in_channels)
+
+
+@settings(max_examples=25, deadline=None)
+@given(net=networks.map(with_plain_activations), size=st.tuples(SIDES, SIDES), data=st.data())
+def test_maps_that_a_detector_reads_stay_alive_as_walking_the_graph_finds(net, size, data):
+    backbone = replace(net, head=None)
+    taps = data.draw(st.sets(st.sampled_from(sorted(backbone.reductions().values()))))
+    model = ConvNet(backbone, device="meta").eval()
+    assert 4 * totals(backbone, size, tuple(taps)).peak == peak_bytes(fuse(model, size), net.in_channels, taps)

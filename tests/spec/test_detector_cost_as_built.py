@@ -1,7 +1,7 @@
 """The arithmetic against what is built: random detectors, at random sizes, on the meta device."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -20,18 +20,21 @@ def ran(model, size):
         macs.append(outputs * weight[0].numel())
         activations.append(outputs)
 
+    heads = model.class_head, model.box_head
     for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and layer not in [head.final for head in heads]:
             layer.register_forward_hook(lambda own, _, output: count(own.weight, output.numel()))
     with torch.no_grad():
         answers = model(torch.empty(1, model.detector.in_channels, *size, device="meta"))
-    if model.detector.heads.separable:  # whose last convolution is one product over the pixels of all levels
-        for head, answer in zip((model.class_head, model.box_head), answers, strict=True):
-            count(head.final.weight, answer.numel())
+    for head, answer in zip(
+        heads, answers, strict=True
+    ):  # whose last convolution may be a product of all levels' pixels
+        count(head.final.weight, answer.numel())
     return sum(macs), sum(activations)
 
 
-@settings(max_examples=10, deadline=None)
+# To shrink a detector takes minutes, and says little more.
+@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(made=detectors, size=st.tuples(SIDES, SIDES))
 def test_a_random_detector_costs_what_its_layers_do(made, size):
     model, own = DetectorNet(made, device="meta").eval(), cost(made, size)

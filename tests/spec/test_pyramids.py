@@ -139,7 +139,8 @@ def test_what_people_call_a_pyramid_does_not_make_it_another():
         ({"levels": (3, 13)}, "Pyramid.levels"),
         ({"channels": 0}, "Pyramid.channels must be a whole number in 1.."),
         ({"repeats": 65}, "Pyramid.repeats must be a whole number in 1..64, got 65"),
-        ({"fusion": "mean"}, "Pyramid.fusion must be one of fast, softmax, sum, got 'mean'"),
+        ({"fusion": "mean"}, "Pyramid.fusion must be one of fast, softmax, sum; got 'mean'"),
+        ({"activation": "tanh"}, "Pyramid.activation must be one of silu, .*; got 'tanh'"),
         ({"nodes": (Node(8, (0,)),)}, r"Pyramid.nodes\[0\] is at level 8, outside of \(3, 7\)"),
         ({"nodes": (Node(3, (5,)),)}, r"Pyramid.nodes\[0\] reads map 5, but only 0..4 come before it"),
         ({"nodes": (Node(3, (0,)),) * 257}, "Pyramid.nodes has 257 nodes; 256 are the most"),
@@ -156,7 +157,7 @@ def test_a_pyramid_that_cannot_be_is_refused(wrong, message):
         ({"level": 0}, "Node.level must be a whole number"),
         ({"inputs": ()}, "Node.inputs must be numbers of earlier maps, at least one"),
         ({"inputs": (1, 1)}, r"Node.inputs names a map twice: \(1, 1\)"),
-        ({"combine": "mix"}, 'Node.combine must be "fuse" or "attend"'),
+        ({"combine": "mix"}, "Node.combine must be one of fuse, attend; got 'mix'"),
         ({"combine": "attend"}, "a Node that attends has two inputs, got 1"),
     ],
 )

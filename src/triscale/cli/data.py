@@ -105,9 +105,13 @@ def pack(
     json
         print the report as JSON
     """
+    from triscale.data.detection.find import is_boxes
     from triscale.data.shards.pack import pack as pack_data
     from triscale.data.shards.store import bytes_of
+    from triscale.errors import DataError
 
+    if is_boxes(data):
+        raise DataError(f"{data}: a set with boxes; shards hold images with classes only, so train on it as it is.")
     size = bytes_of(shard_size, "--shard-size")
     with bars("looking at images", "writing shards") as [looking, writing]:
         report = pack_data(data, out, size, seed, val, test, skip_broken, looking, writing)

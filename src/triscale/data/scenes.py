@@ -91,8 +91,7 @@ def write_scenes(folder: str | Path, seed: int = 0, images: Mapping[str, int] | 
 def draw_scenes(split: str, count: int, seed: int = 0) -> list[Scene]:
     """`count` scenes of a split: any number of digits from 1 to `MOST` is as likely, but for a tenth without any."""
     photographs, ink = _photographs(split), digits_of(split)
-    # Not the plain numbers: training draws its order from those, and would meet all empty images in a row.
-    dice = np.random.default_rng([_SALT, seed, list(SPLITS).index(split)])
+    dice = _dice(split, seed)
     numbers = _numbers(count, dice)
     return [_draw(photographs, ink, number, np.random.default_rng(dice.integers(2**63))) for number in numbers]
 
@@ -130,6 +129,11 @@ def render(image: np.ndarray, side: int, degrees: float) -> np.ndarray:
     size = (max(1, round(turned.shape[1] * scale)), max(1, round(turned.shape[0] * scale)))
     grey = np.asarray(Image.fromarray(turned).resize(size, Image.Resampling.BICUBIC), np.float32) / 255
     return _tight(np.clip((grey - 0.2) / 0.5, 0, 1), 0.0)  # an edge of a few pixels, at any size
+
+
+def _dice(split: str, seed: int) -> np.random.Generator:
+    # Not the plain numbers: training draws its order from those, and would meet all empty images in a row.
+    return np.random.default_rng([_SALT, seed, list(SPLITS).index(split)])
 
 
 def _numbers(count: int, dice: np.random.Generator) -> list[int]:

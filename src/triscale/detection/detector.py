@@ -129,7 +129,7 @@ class DetectorNet(Model):
         levels = self.pyramid([maps[2**level] for level in self.detector.fed_levels])
         logits, offsets = self.class_head(levels), self.box_head(levels)
         batch = images.shape[0]
-        return logits.view(batch, -1, self.detector.classes), offsets.view(batch, -1, 4)
+        return logits.reshape(batch, -1, self.detector.classes), offsets.reshape(batch, -1, 4)
 
     def anchors(self, size: int | Size) -> Tensor:
         """(A, 4) boxes (x1, y1, x2, y2), in pixels of images of `size` (H, W), on the device of the weights.
@@ -140,9 +140,11 @@ class DetectorNet(Model):
         if (size, device) not in self._anchors:
             while len(self._anchors) >= SIZES_KEPT:
                 del self._anchors[next(iter(self._anchors))]
-            levels = self.detector.pyramid.level_numbers
-            made = anchor_boxes(self.detector.anchors, levels, size, level_sizes(self.detector.pyramid, size))
-            self._anchors[size, device] = made.to(device)
+            pyramid = self.detector.pyramid
+            # Training may need what a prediction has made: tensors of inference mode have no gradients behind them.
+            with torch.inference_mode(False):
+                made = anchor_boxes(self.detector.anchors, pyramid.level_numbers, size, level_sizes(pyramid, size))
+                self._anchors[size, device] = made.to(device)
         return self._anchors[size, device]
 
     def fixed(self, size: int | Size | None) -> None:

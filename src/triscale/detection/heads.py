@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from triscale.detection.layers import by_pixel, depthwise, initialise
 from triscale.models.cpu_training import norm_silu, recomputes
@@ -53,8 +51,6 @@ class HeadNet(nn.Module):
         """
         for module in self.modules():
             initialise(module)
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=1 / math.sqrt(module.weight[0].numel()))
         assert self.final.bias is not None
         nn.init.constant_(self.final.bias, self.bias)
 
@@ -69,10 +65,7 @@ class HeadNet(nn.Module):
             return torch.cat(seen, 1)
         # A convolution of single pixels does not care where they stand: one product for all levels, whose answers then
         # lie in order without being copied there.
-        row = torch.cat(seen, 1)
-        if torch.is_grad_enabled():
-            return functional.linear(row, self.final.weight.flatten(1), self.final.bias)
-        return by_pixel(self.final(row.transpose(1, 2).unsqueeze(2)))
+        return by_pixel(self.final(torch.cat(seen, 1).transpose(1, 2).unsqueeze(2)))
 
 
 class HeadLayer(nn.Module):

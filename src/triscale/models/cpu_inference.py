@@ -18,6 +18,7 @@ def pointwise_by_onednn(input: Tensor, weight: Tensor) -> bool:
     """
     return (
         ONEDNN
+        and not torch.compiler.is_compiling()
         and not torch.is_grad_enabled()
         and weight.shape[2] == weight.shape[3] == 1
         and weight.shape[1] == input.shape[1]
@@ -27,7 +28,6 @@ def pointwise_by_onednn(input: Tensor, weight: Tensor) -> bool:
         and input.device.type == "cpu"
         and input.dtype == weight.dtype == torch.float32
         and input.is_contiguous(memory_format=torch.channels_last)
-        and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
     )
 

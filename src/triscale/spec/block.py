@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from triscale.errors import SpecError
-from triscale.spec.checks import LARGEST_KERNEL, positive, shown, whole
+from triscale.spec.checks import LARGEST_KERNEL, one_of, positive, whole
 from triscale.spec.rounding import Rounding
 
 Kind = Literal["mbconv", "fused", "separable", "bottleneck", "basic", "shuffle", "xception"]
@@ -37,10 +37,10 @@ class Squeeze:
         whole("Squeeze.divisor", self.divisor)
         if self.channels is not None:
             whole("Squeeze.channels", self.channels)
-        _one_of("Squeeze.of", self.of, Relative)
-        _one_of("Squeeze.gate", self.gate, Activation)
+        one_of("Squeeze.of", self.of, Relative)
+        one_of("Squeeze.gate", self.gate, Activation)
         if self.activation is not None:
-            _one_of("Squeeze.activation", self.activation, Activation)
+            one_of("Squeeze.activation", self.activation, Activation)
 
     def width(self, in_channels: int, hidden: int, out_channels: int) -> int:
         """Squeezed channels of a block with these input, hidden and output channels."""
@@ -79,8 +79,8 @@ class Block:
     skip: bool = True
 
     def __post_init__(self) -> None:
-        _one_of("Block.kind", self.kind, Kind)
-        _one_of("Block.activation", self.activation, Activation)
+        one_of("Block.kind", self.kind, Kind)
+        one_of("Block.activation", self.activation, Activation)
         whole("Block.channels", self.channels)
         odd_kernel("Block.kernel", self.kernel)
         whole("Block.stride", self.stride, LARGEST_KERNEL)
@@ -149,8 +149,3 @@ def odd_kernel(name: str, value: int) -> None:
         raise SpecError(
             f"{name} must be odd so that padding is symmetric, got kernel={value}; try {value - 1} or {value + 1}."
         )
-
-
-def _one_of(name: str, value: str, allowed: object) -> None:
-    if value not in get_args(allowed):
-        raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {shown(value)}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from triscale.errors import SpecError
 
 LARGEST = 2**20  # channels, classes and pixels of a side: far above any network that was ever built
@@ -20,6 +22,12 @@ def positive(name: str, value: object, most: float = LARGEST_RATIO) -> None:
     """Raise SpecError unless `value` is a number above 0 and at most `most` (which refuses nan and infinity)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
         raise SpecError(f"{name} must be a number above 0 and at most {most:,g}, got {shown(value)}.")
+
+
+def one_of(name: str, value: object, allowed: object) -> None:
+    """Raise SpecError unless `value` is one of the words of a Literal."""
+    if value not in get_args(allowed):
+        raise SpecError(f"{name} must be one of {', '.join(get_args(allowed))}; got {shown(value)}.")
 
 
 def shown(value: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from triscale.errors import SpecError
 from triscale.spec.block import Activation
-from triscale.spec.checks import positive, shown, whole
+from triscale.spec.checks import one_of, positive, shown, whole
 from triscale.spec.network import Network, Numerics, Size
 from triscale.spec.pyramid import Pyramid
 from triscale.spec.suppression import Suppression
@@ -33,6 +33,7 @@ class Heads:
 
     def __post_init__(self) -> None:
         whole("Heads.repeats", self.repeats, 64)
+        one_of("Heads.activation", self.activation, Activation)
         positive("Heads.prior", self.prior, 0.5)
 
 
@@ -51,8 +52,14 @@ class Anchors:
     aspects: tuple[tuple[float, float], ...] = RELEASED_ASPECTS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "octaves", tuple(self.octaves))
-        object.__setattr__(self, "aspects", tuple((width, height) for width, height in self.aspects))
+        try:
+            object.__setattr__(self, "octaves", tuple(self.octaves))
+            object.__setattr__(self, "aspects", tuple((width, height) for width, height in self.aspects))
+        except (TypeError, ValueError):
+            raise SpecError(
+                "Anchors.octaves are numbers, and aspects pairs of (width, height), "
+                f"got {shown(self.octaves)} and {shown(self.aspects)}."
+            ) from None
         positive("Anchors.scale", self.scale)
         if not 1 <= self.per_location <= MOST_ANCHORS:
             raise SpecError(f"Anchors has {self.per_location} boxes at each location; 1..{MOST_ANCHORS} are allowed.")
@@ -103,6 +110,13 @@ class Detector:
                 f"Detector {self.name!r}: {self.backbone.name} has no map at a stride of 2^{self.pyramid.levels[0]} to "
                 f"2^{self.pyramid.levels[1]}; it has strides {', '.join(map(str, self.backbone.reductions()))}."
             )
+
+    def __str__(self) -> str:
+        pyramid, (height, width) = self.pyramid, self.resolution
+        return (
+            f"{self.name}: {self.backbone.name}, {pyramid.kind or 'pyramid'} {pyramid.channels} x {pyramid.repeats}, "
+            f"{height} x {width} px, {self.classes} classes"
+        )
 
     @property
     def resolution(self) -> Size:

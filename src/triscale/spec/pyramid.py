@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 from triscale.errors import SpecError
 from triscale.spec.block import Activation
-from triscale.spec.checks import shown, whole
+from triscale.spec.checks import one_of, shown, whole
 
 Fusion = Literal["fast", "softmax", "sum"]
 Combine = Literal["fuse", "attend"]
@@ -40,8 +40,7 @@ class Node:
             raise SpecError(f"Node.inputs must be numbers of earlier maps, at least one, got {shown(self.inputs)}.")
         if len(set(self.inputs)) < len(self.inputs):
             raise SpecError(f"Node.inputs names a map twice: {shown(self.inputs)}.")
-        if self.combine not in get_args(Combine):
-            raise SpecError(f'Node.combine must be "fuse" or "attend", got {shown(self.combine)}.')
+        one_of("Node.combine", self.combine, Combine)
         if self.combine == "attend" and len(self.inputs) != 2:
             raise SpecError(f'a Node that attends has two inputs, got {len(self.inputs)}; "fuse" takes any number.')
 
@@ -81,8 +80,8 @@ class Pyramid:
             )
         whole("Pyramid.channels", self.channels)
         whole("Pyramid.repeats", self.repeats, MOST_REPEATS)
-        if self.fusion not in get_args(Fusion):
-            raise SpecError(f"Pyramid.fusion must be one of {', '.join(get_args(Fusion))}, got {shown(self.fusion)}.")
+        one_of("Pyramid.fusion", self.fusion, Fusion)
+        one_of("Pyramid.activation", self.activation, Activation)
         if len(self.nodes) > MOST_NODES:
             raise SpecError(f"Pyramid.nodes has {len(self.nodes)} nodes; {MOST_NODES} are the most.")
         for number, node in enumerate(self.nodes):

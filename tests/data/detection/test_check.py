@@ -3,6 +3,7 @@ import math
 import shutil
 import subprocess
 import sys
+from xml.etree.ElementTree import tostring
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from tests.boxes import SHAPES, drawn_set, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import WRITERS
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.read import read_boxes
+from triscale.data.detection.voc import parse_xml
 from triscale.data.images import image_header
 from triscale.errors import DataError
 
@@ -368,6 +370,45 @@ class TestVoc:
         rewrite(record, lambda text: text.replace(old, new))
         (finding,) = check_boxes(tmp_path).findings
         assert (finding.kind, finding.record) == (kind, f"Annotations/shape000.xml{where}")
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (lambda x, y, w, h: [x, y, x + w, y + h], "x1, y1, x2, y2"),
+        (lambda x, y, w, h: [y, x, y + h, x + w], "y1, x1, y2, x2"),
+        (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], "centre x, centre y, width, height"),
+    ],
+)
+def test_the_form_that_boxes_are_in_is_named(written, named, tmp_path):
+    planting = Planting(tmp_path, count=60)
+    for each in planting.train["annotations"]:
+        each["bbox"] = written(*each["bbox"])
+    assert planting.found() == [("wrong-form", TRAIN)]
+    assert (
+        f"when read as x1, y1, width, height, and fit when read as {named}; first"
+        in planting.report.findings[0].message
+    )
+
+
+def test_shares_in_a_whole_file_are_said_once(tmp_path):
+    planting = Planting(tmp_path)
+    for each in planting.train["annotations"]:
+        x, y, width, height = each["bbox"]
+        each["bbox"] = [x / 128, y / 96, width / 128, height / 96]
+    assert planting.found() == [("normalised", TRAIN)]
+
+
+def test_width_and_height_in_voc_are_told_from_corners(tmp_path):
+    for each in (write_voc(tmp_path, drawn_set(40)) / "Annotations").iterdir():
+        tree = parse_xml(each.read_bytes())
+        for box in tree.iter("bndbox"):
+            for high, low in (("xmax", "xmin"), ("ymax", "ymin")):
+                box.find(high).text = str(int(box.findtext(high)) - int(box.findtext(low)) + 1)
+        each.write_bytes(tostring(tree))
+    (finding,) = check_boxes(tmp_path).findings
+    assert (finding.kind, finding.record) == ("wrong-form", "Annotations")
+    assert "when read as x1, y1, x2, y2, and fit when read as x1, y1, width, height; first" in finding.message
 
 
 def test_a_set_of_which_a_third_fits_in_both_forms_is_not_taken_for_the_other(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.boxes import drawn_set, write_coco, write_voc, write_yolo
+from tests.data.detection.test_read import refusal
 from triscale.data.detection import coco, voc, yolo
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.data_yaml import read_data_yaml
@@ -18,34 +19,32 @@ from triscale.data.detection.read import read_boxes
 from triscale.data.detection.voc import parse_xml
 from triscale.errors import DataError, FileError, TriscaleError
 
-AGAIN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+AGAIN = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 NUMBERS = st.one_of(
     st.integers(-5, 60), st.floats(-5, 60), st.just(float("nan")), st.just(float("inf")), st.just(10**400)
 )
 ANYTHING = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=5), st.lists(NUMBERS, max_size=5), st.just({}))
-BOX = st.one_of(st.lists(NUMBERS, min_size=4, max_size=4), ANYTHING)
-IDS = st.one_of(st.integers(0, 3), ANYTHING)
-MAYBE = {"width": ANYTHING, "height": ANYTHING}
 WORDS = ["names", "train", ":", " ", "\n", "- ", "[", "]", "{", "}", "'", '"', ",", "#", "0", "a", "&", "nc"]
-NAMES = st.one_of(st.sampled_from(["a.png", "b.png", "../a.png", "/a.png", "C:\\a.png", "", "\0", "x" * 400]), ANYTHING)
-SETS = st.fixed_dictionaries({
-    "images": st.lists(
-        st.fixed_dictionaries({"id": IDS, "file_name": NAMES}, optional=MAYBE), max_size=4
-    ),
-    "annotations": st.lists(
-        st.fixed_dictionaries(
-            {"image_id": IDS, "category_id": IDS, "bbox": BOX}, optional={"id": IDS, "iscrowd": ANYTHING}
-        ),
-        max_size=6,
-    ),
-    "categories": st.lists(
-        st.fixed_dictionaries(
-            {"id": IDS, "name": st.one_of(st.text(max_size=3), ANYTHING)}, optional={"supercategory": ANYTHING}
-        ),
-        max_size=3,
-    ),
-})  # fmt: skip
+FIELDS = [
+    *[("images", 0, name) for name in ("id", "file_name", "width", "height")],
+    *[("annotations", 0, name) for name in ("id", "image_id", "category_id", "bbox", "iscrowd", "area")],
+    *[("categories", 0, name) for name in ("id", "name", "supercategory")],
+]
+NAMES = st.sampled_from(["b.png", "../a.png", "/a.png", "C:\\a.png", "", "\0", "a\n/b", "x" * 400])
+BOXES = st.lists(NUMBERS, min_size=4, max_size=4)
+CHANGES = st.lists(st.tuples(st.sampled_from(FIELDS), st.one_of(ANYTHING, BOXES, NAMES)), min_size=1, max_size=3)
+
+
+def sound_document():
+    box = {"image_id": 0, "category_id": 1, "bbox": [3, 4, 20, 10], "iscrowd": 0, "area": 150}
+    return {
+        "images": [
+            {"id": n, "file_name": name, "width": None, "height": None} for n, name in enumerate(("a.png", "b.png"))
+        ],
+        "annotations": [{"id": 1, **box}, {"id": 2, **box, "image_id": 1}, {"id": 3, **box, "bbox": [8, 8, 8, 8]}],
+        "categories": [{"id": n, "name": f"class {n}", "supercategory": "thing"} for n in (1, 2)],
+    }
 
 
 def is_sound(dataset):
@@ -67,8 +66,11 @@ def folder(tmp_path_factory):
 
 
 @AGAIN
-@given(document=SETS)
-def test_any_coco_file_is_read_or_refused(document, folder):
+@given(changes=CHANGES)
+def test_any_coco_file_is_read_or_refused(changes, folder):
+    document = sound_document()
+    for (name, place, field), value in changes:
+        document[name][place][field] = value
     (folder / "all.json").write_text(json.dumps(document))
     try:
         report = check_boxes(folder / "all.json")
@@ -76,6 +78,47 @@ def test_any_coco_file_is_read_or_refused(document, folder):
         is_sound(read_boxes(folder / "all.json", skip_broken=True))
     except TriscaleError as error:
         assert "\n" not in str(error)
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "kind"),
+    [
+        ("annotations", "bbox", [1, HUGE, 2, 3], "not-a-number"),
+        ("annotations", "bbox", [1e308, 1, 1e308, 3], "not-a-number"),
+        ("annotations", "bbox", [True, 1, 2, 3], "not-a-number"),
+        ("annotations", "bbox", [[1], 1, 2, 3], "not-a-number"),
+        ("annotations", "bbox", {"x": 1}, "bad-record"),
+        ("annotations", "category_id", [1], "bad-record"),
+        ("annotations", "category_id", HUGE, "unknown-class"),
+        ("annotations", "image_id", "0", "unknown-image"),
+        ("annotations", "area", HUGE, None),
+        ("annotations", "area", float("nan"), None),
+        ("annotations", "iscrowd", [1], None),
+        ("images", "width", HUGE, "wrong-size"),
+        ("images", "file_name", "x" * 5000, "missing"),
+        ("images", "file_name", "a\0.png", "missing"),
+        ("categories", "supercategory", [], None),
+    ],
+)
+def test_values_that_no_program_expects(name, field, value, kind, folder):
+    document = sound_document()
+    document[name][0][field] = value
+    (folder / "all.json").write_text(json.dumps(document))
+    report = check_boxes(folder / "all.json")
+    found = {each.kind for each in report.findings} - {"unused-class"}
+    assert found == ({kind} if kind else set())
+    assert all(len(each.said()) < 400 for each in report.findings if kind != "missing")
+
+
+@pytest.mark.parametrize("line", ["1e300 0.5 0.5 0.1 0.1", "99999999 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
+def test_no_class_number_fills_the_memory(line, tmp_path):
+    write_yolo(tmp_path)
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "labels" / "train" / "shape000.txt").write_text(line)
+    assert f"unknown-class: labels/train/shape000.txt: line 1: class {line.split()[0]}; expected" in refusal(tmp_path)
 
 
 @AGAIN

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from tests.boxes import coco_document, drawn_set, voc_document, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import content, refusal
+from triscale.cli.main import main
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.find import find_boxes, is_boxes
 from triscale.data.detection.read import read_boxes
@@ -118,6 +120,9 @@ def test_darknet_lists_images_in_a_file(drawn, tmp_path):
     text = "train: train.txt\nval: valid.txt\nnames: [disc, square, triangle]\n"
     (tmp_path / "darknet" / "shapes.yaml").write_text(text)
     assert content(read_boxes(tmp_path / "darknet")) == expected
+    (tmp_path / "darknet" / "shapes.yaml").unlink()
+    (data / "obj.names").write_text("disc\nsquare\ntriangle\n")
+    assert content(read_boxes(tmp_path / "darknet")) == expected
     (data / "shape002.png").unlink()
     expected = "missing: train.txt: line 3: build/data/shape002.png: no such file"
     assert expected in refusal(tmp_path / "darknet")
@@ -129,6 +134,24 @@ def test_of_two_kinds_of_records_one_is_read_and_that_is_said(drawn, tmp_path):
     shutil.rmtree(tmp_path / "other")
     note = "Boxes are read from COCO's files; YOLO's labels in the same folder are not looked at."
     assert note in read_boxes(tmp_path).notes
+
+
+def test_a_split_without_objects_needs_no_folder_of_labels(drawn, tmp_path):
+    own = [each for each in drawn if each.split == "train" or not each.boxes]
+    write_yolo(tmp_path, [*own, *(replace(each, split="val", boxes=(), name="extra") for each in drawn[4:5])])
+    (tmp_path / "data.yaml").rename(tmp_path / "notes.md")
+    (tmp_path / "classes.txt").write_text("disc\nsquare\ntriangle\n")
+    shutil.rmtree(tmp_path / "labels" / "valid")
+    assert [each.path.name for each in read_boxes(tmp_path).val] == ["extra.png"]
+
+
+def test_a_class_that_only_val_has_is_named_in_voc_too(drawn, tmp_path):
+    record = write_voc(tmp_path, drawn) / "Annotations" / "shape003.xml"
+    record.write_text(record.read_text().replace("<name>disc", "<name>ring", 1))
+    expected = (
+        "class-names: Annotations/shape003.xml: object 1: class 'ring' of val is none of train's; train has disc,"
+    )
+    assert expected in refusal(tmp_path)
 
 
 def test_two_data_files_are_refused(drawn, tmp_path):
@@ -157,6 +180,17 @@ def test_records_without_their_images_are_said_once(write, drawn, tmp_path):
     assert len(findings) == (2 if write is write_coco else 1)
 
 
+def test_a_name_that_two_folders_have_is_not_guessed(drawn, tmp_path):
+    document = coco_document(drawn[:3])
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    for folder in ("day", "night"):
+        (tmp_path / folder).mkdir()
+        for each in drawn[:3]:
+            each.image.save(tmp_path / folder / f"{each.name}.png")
+    message = "none of its 3 images is there, first shape000.png: no such file; files of that name are in"
+    assert f"missing: all.json: {message} {tmp_path / 'day'}, {tmp_path / 'night'}." in refusal(tmp_path / "all.json")
+
+
 def test_a_folder_of_classes_stays_one_whatever_lies_beside_its_images(tmp_path):
     for name in ("train", "val"):
         for label in ("cat", "dog"):
@@ -167,3 +201,10 @@ def test_a_folder_of_classes_stays_one_whatever_lies_beside_its_images(tmp_path)
     (tmp_path / "package.json").write_text('{"name": "images", "files": ["annotations"]}')
     (tmp_path / "config.yaml").write_text("names: [cat, dog]\nlr: 0.1\n")
     assert not is_boxes(tmp_path)
+
+
+def test_shards_are_not_made_of_boxes(drawn, tmp_path, capsys):
+    write_yolo(tmp_path / "set", drawn)
+    assert main(["data", "pack", str(tmp_path / "set"), str(tmp_path / "out")]) == 2
+    assert "a set with boxes; shards hold images with classes only" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

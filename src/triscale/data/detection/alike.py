@@ -92,6 +92,8 @@ def alike_crops(seen: Sequence[Seen], classes: Sequence[str]) -> list[BoxFinding
 
 def kept_boxes(judged: Judged) -> list[SaidBox]:
     """The records of `judged.boxes`, in their order."""
+    if not judged.findings:
+        return list(judged.said.boxes)
     faulty = {finding.record for finding in judged.findings}
     return [each for each in judged.said.boxes if judged.said.record_of(each) not in faulty] if judged.usable else []
 

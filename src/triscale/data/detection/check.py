@@ -15,6 +15,7 @@ from triscale.data.detection.find import find_boxes
 from triscale.data.detection.judge import Judged, unusable
 from triscale.data.detection.read import findings_of, judge_file, repairs
 from triscale.data.detection.said import BoxFinding, BoxListing, SaidImage
+from triscale.data.detection.whole import shared_path
 from triscale.data.images import ImageError, image_header, open_image
 from triscale.data.parallel import Progress, map_files
 
@@ -69,12 +70,17 @@ def check_boxes(path: str | Path, progress: Progress | None = None) -> BoxReport
     listing = find_boxes(path)
     seen = map_files(lambda image: _look(image, listing), listing.images, progress)
     judged = [each.judged for each in seen]
+    hindering = findings_of(listing, judged)
+    # of whole files: what is in their boxes follows from that
+    misread = {each.path for each in hindering if each.kind in ("wrong-form", "normalised", "pixels")}
+    sound = [each for each in seen if shared_path(listing, each.judged.said) not in misread]
     findings = [
-        *findings_of(listing, judged),
+        *hindering,
         *listing.doubts,
         *alike_images(seen),
-        *alike_crops(seen, listing.classes),
-        *(finding for each in judged for finding in (*alike_boxes(each, listing.classes), *_tiny(each))),
+        *alike_crops(sound, listing.classes),
+        *(finding for each in sound for finding in alike_boxes(each.judged, listing.classes)),
+        *(finding for each in sound for finding in _tiny(each.judged)),
         *_without_boxes(listing, judged),
     ]
     boxes = [box for each in judged for box in each.boxes]
@@ -98,6 +104,8 @@ def check_boxes(path: str | Path, progress: Progress | None = None) -> BoxReport
 
 def _look(image: SaidImage, listing: BoxListing) -> Seen:
     try:
+        if image.lost:
+            raise ImageError(image.path, "missing", image.lost)
         kind, size = image_header(image.path)
         judged = judge_file(image, listing)
         pixels = open_image(image.path, COMPARED_AT)

@@ -67,18 +67,21 @@ def fault_of(place: Corners, said: SaidBox, form: Form, size: Size) -> tuple[Box
     """What is wrong with a box (x1, y1, x2, y2) in an image of `size`, if anything is."""
     height, width = size
     x1, y1, x2, y2 = place
-    shown = ", ".join(f"{each:.6g}" for each in said.values)
     largest, least = max(said.values), min(said.values)
     if form == "cxcywh" and least >= 0 and largest > 2:
-        return "pixels", f"({shown}): pixels? expected shares of the image, 0 to 1"
+        return "pixels", f"[{_shown(said)}]: pixels? expected shares of the image, 0 to 1"
     if form != "cxcywh" and least >= 0 and 0 < largest <= 1 and min(height, width) > 2:
-        return "normalised", f"[{shown}]: shares of the image? expected pixels of {width} x {height}"
+        return "normalised", f"[{_shown(said)}]: shares of the image? expected pixels of {width} x {height}"
     if x2 <= x1 or y2 <= y1:
-        return "no-area", f"[{shown}]: {x2 - x1:.6g} wide and {y2 - y1:.6g} high"
+        return "no-area", f"[{_shown(said)}]: {x2 - x1:.6g} wide and {y2 - y1:.6g} high"
     over = max(-x1, -y1, x2 - width, y2 - height)
     if over > SLACK or min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0):
-        return "outside", f"[{shown}] leaves the image of {width} x {height} by {over:.6g} pixels"
+        return "outside", f"[{_shown(said)}] leaves the image of {width} x {height} by {over:.6g} pixels"
     return None
+
+
+def _shown(said: SaidBox) -> str:
+    return ", ".join(f"{each:.6g}" for each in said.values)
 
 
 def _clip(place: Corners, size: Size) -> Corners:

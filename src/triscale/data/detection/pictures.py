@@ -38,7 +38,7 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
             image = open_image(judged.said.path, _LARGEST)
         except ImageError:  # gone since it was looked at
             continue
-        kinds = list(dict.fromkeys(wrong[str(judged.said.path)]))
+        kinds = list(dict.fromkeys([*wrong[str(judged.said.path)], *(each.kind for each in judged.findings)]))
         marks = marks_of(judged, names, image.width / judged.size[1])
         count = len(judged.boxes)
         caption = f"{Path(judged.said.name).name}: {count} box{'' if count == 1 else 'es'}{', '.join(['', *kinds])}"
@@ -82,7 +82,7 @@ def choose(report: BoxReport, most: int) -> list[Judged]:
     """The images to draw, in the order of the set."""
     usable = [each for each in report.judged if each.usable]
     wrong = {str(each.path) for each in report.findings}
-    faulty = [number for number, each in enumerate(usable) if str(each.said.path) in wrong]
+    faulty = [number for number, each in enumerate(usable) if each.findings or str(each.said.path) in wrong]
     chosen = set(_spread(faulty, max(most // 2, most - (len(usable) - len(faulty)))))
     seen = {box.label for number in chosen for box in usable[number].boxes}
     rare = collections.Counter(box.label for each in usable for box in each.boxes)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from triscale.errors import DataError
 
+ABSENT = "no such file"
 MOST_FILES = 4_000_000  # below one set; a home folder taken for a set is told so, instead of being walked for minutes
 
 
@@ -48,8 +49,9 @@ class Places:
 
 def _directly(said: str, folders: Sequence[Path]) -> tuple[Path, str]:
     parts = [part for part in re.split(r"[/\\]", said.strip()) if part not in ("", ".")]
-    if not parts or "\0" in said:
-        return folders[0] / "?", f"{said!r} is no name of a file"
+    if not parts or any(unicodedata.category(letter) == "Cc" for letter in said):
+        shown = repr(said[:80])
+        return folders[0] / shown[1:-1].replace("/", "_"), f"{shown} is no name of a file"
     try:
         if Path(said).is_absolute() and (direct := Path(said)).is_file():
             return direct, ""
@@ -62,7 +64,7 @@ def _directly(said: str, folders: Sequence[Path]) -> tuple[Path, str]:
     except OSError as error:  # a name that is too long, say
         return folders[0] / parts[-1][:80], f"cannot be looked for ({error.strerror})"
     foreign = Path(said).is_absolute() or ":" in parts[0]
-    return folders[0].joinpath(*(parts[-1:] if foreign else parts)), "no such file"
+    return folders[0].joinpath(*(parts[-1:] if foreign else parts)), ABSENT
 
 
 def _only(wanted: Path, near: list[Path]) -> tuple[Path, str]:
@@ -70,7 +72,7 @@ def _only(wanted: Path, near: list[Path]) -> tuple[Path, str]:
     if len(exact) == 1:
         return exact[0], ""
     shown = ", ".join(str(each.parent) for each in exact[:3])
-    return wanted, f"no such file; files of that name are in {shown}"
+    return wanted, f"{ABSENT}; files of that name are in {shown}"
 
 
 def index_files(root: Path) -> dict[str, list[Path]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from triscale.data.detection.dataset import BoxDataset, BoxSample
 from triscale.data.detection.find import find_boxes
 from triscale.data.detection.judge import Judged, judge, unusable
 from triscale.data.detection.said import BoxFinding, BoxListing, SaidImage
-from triscale.data.detection.whole import absent_images, wrong_forms
+from triscale.data.detection.whole import absent_images, shared_path, wrong_forms
 from triscale.data.facts import look
 from triscale.data.images import ImageError, image_header, image_orientation
 from triscale.data.listing import LABEL_SEPARATOR, Entry, Facts
@@ -70,6 +69,8 @@ def read_boxes(
 
 
 def _look(image: SaidImage, listing: BoxListing, verify: bool) -> tuple[Judged, Facts]:
+    if image.lost:
+        return unusable(image, ImageError(image.path, "missing", image.lost)), Facts(0, b"")
     facts = look(image.path, verify)
     return (unusable(image, facts.trouble) if facts.trouble else judge_file(image, listing)), facts
 
@@ -86,17 +87,14 @@ def judge_file(image: SaidImage, listing: BoxListing) -> Judged:
 
 def findings_of(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFinding]:
     """All that keeps records from being used: what is wrong with whole files first, and not again box by box."""
-    whole = [*absent_images(listing, judged), *wrong_forms(listing, judged)]
-    told = {(finding.record, kind) for finding in whole for kind in (finding.kind, "outside", "no-area")}
-    own = [
-        finding
-        for each in judged
-        for finding in each.findings
-        if not {(each.said.source, finding.kind), (str(Path(each.said.source).parent), finding.kind)} & told
-    ]
-    here = listing.root.name  # what a person calls the folder that "." is
-    whole = [dataclasses.replace(each, record=here) if each.record == "." else each for each in whole]
-    return [*whole, *listing.findings, *own]
+    absent, misread = absent_images(listing, judged), wrong_forms(listing, judged)
+    without, wrong = {each.path for each in absent}, {each.path for each in misread}
+    own: list[BoxFinding] = []
+    for each in judged:
+        place = shared_path(listing, each.said) if each.findings else None
+        if place not in without and (place not in wrong or not each.usable):
+            own += each.findings
+    return [*absent, *misread, *listing.findings, *own]
 
 
 def _refusal(listing: BoxListing, findings: Sequence[BoxFinding]) -> DataError:
@@ -137,6 +135,7 @@ def _require_objects(listing: BoxListing, train: Sequence[BoxSample], usable: Se
 def _notes(looked: Sequence[tuple[Judged, Facts]], findings: Sequence[BoxFinding]) -> list[str]:
     judged = [each for each, _ in looked]
     notes = repairs(judged)
+    notes += [f"{each.said()}." for each in findings if each.kind == "wrong-form"]
     if findings:
         kinds = collections.Counter(each.kind for each in findings)
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -70,6 +70,7 @@ class SaidImage:
     name: unique in the listing; the path relative to the set's root, with "/". path: where the file is, or was to be.
     source: the file that its boxes are from ("annotations/train.json"), unit: what a box is called there.
     record: where the image itself stands. size: (H, W), where the set says it. split: where the set says it.
+    lost: why nothing can be at `path`, where that is known.
     """
 
     name: str
@@ -80,6 +81,7 @@ class SaidImage:
     boxes: Sequence[SaidBox] = ()
     size: Size | None = None
     split: str | None = None
+    lost: str = ""
 
     def record_of(self, box: SaidBox) -> str:
         """Where a box of this image stands: "train.json: annotation 17"."""

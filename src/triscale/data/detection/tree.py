@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from triscale.data.images import SUFFIXES
 from triscale.data.listing import SPLITS
@@ -48,7 +48,7 @@ def _look(path: Path) -> tuple[Folder, list[Path]]:
     try:
         with os.scandir(path) as entries:
             for each in entries:
-                suffix = PurePath(each.name).suffix.lower()
+                suffix = each.name[max(each.name.rfind("."), 0) :].lower()  # of a million names: no path for each
                 if each.name.startswith("."):
                     continue
                 if suffix in SUFFIXES:

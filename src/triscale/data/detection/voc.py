@@ -7,6 +7,7 @@ in pixels counted from 1, both ends inside the box. LabelImg and others count fr
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from triscale.data.detection.classes import NamedClass, doubtful_names, learnt_names
-from triscale.data.detection.places import Places, read_limited, relative_name
+from triscale.data.detection.places import ABSENT, Places, read_limited, relative_name
 from triscale.data.detection.said import BoxFinding, BoxListing, Corners, Form, Gathered, SaidBox, SaidImage
 from triscale.data.images import is_image_name
 from triscale.errors import DataError
@@ -53,14 +54,15 @@ def read_voc(
     gathered.findings += unknown
     gathered.doubts += doubtful_names(named)
     numbers = {name: number for number, name in enumerate(classes)}
-    for each, path in zip(read, _paths(read, folders, images, root), strict=True):
+    for each, (path, why) in zip(read, _paths(read, folders, images, root), strict=True):
         boxes = [
             SaidBox(values, numbers[name], number, difficult)
             for number, name, values, difficult in each.objects
             if name in numbers
         ]
         name = relative_name(path, root)
-        gathered.images.append(SaidImage(name, path, each.name, each.name, "object", boxes, each.size, each.split))
+        image = SaidImage(name, path, each.name, each.name, "object", boxes, each.size, each.split)
+        gathered.images.append(dataclasses.replace(image, lost="" if why == ABSENT else why))
     return gathered.listing(root, "VOC", _form(read, gathered), classes)
 
 
@@ -88,18 +90,18 @@ def _form(read: Sequence[_Record], gathered: Gathered) -> Form:
 
 def _paths(
     read: Sequence[_Record], folders: Sequence[Path], images: Mapping[str, list[Path]], root: Path
-) -> list[Path]:
-    """The image of each record."""
-    found: dict[int, Path] = {}
+) -> list[tuple[Path, str]]:
+    """The image of each record, and why there is none."""
+    found: dict[int, tuple[Path, str]] = {}
     for number, each in enumerate(read):
         same = images.get(each.path.stem, [])
         if same:  # of several, the one whose folders are called most alike: VOC2007/JPEGImages, images/train
             own = set(each.path.parent.parts)
-            found[number] = max(same, key=lambda path: len(own & set(path.parent.parts)))
+            found[number] = max(same, key=lambda path: len(own & set(path.parent.parts))), ""
     left = [number for number in range(len(read)) if number not in found]
     near = [*folders, *dict.fromkeys(read[number].path.parent for number in left)]
     places = Places(root).find([read[number].said or f"{read[number].path.stem}.jpg" for number in left], near)
-    found |= {number: path for number, (path, _) in zip(left, places, strict=True)}
+    found |= dict(zip(left, places, strict=True))
     return [found[number] for number in range(len(read))]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from triscale.data.detection.judge import SLACK, Judged
-from triscale.data.detection.said import BoxFinding, BoxListing, Corners, Form
+from triscale.data.detection.places import relative_name
+from triscale.data.detection.said import BoxFinding, BoxListing, Corners, Form, SaidImage
 
 ENOUGH = 5  # records of a file that must be wrong in the same way before the file is, not the records
 
@@ -37,27 +38,32 @@ def absent_images(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFind
             and all(finding.kind == "missing" for each in own for finding in each.findings)
             and not any(each.usable for each in own)
         ):
-            folder = own[0].said.path.parent
-            message = (
-                f"none of its {len(own)} images is there, first {own[0].said.path.name} in {folder}; "
-                "DATA must have the images too: name the folder above, or the one with both"
-            )
+            first = own[0].said
+            where = first.lost or f"no such file in {first.path.parent}"
+            hint = "" if first.lost else "; DATA must have the images too: name the folder above, or the one with both"
+            message = f"none of its {len(own)} images is there, first {first.path.name}: {where}{hint}"
             findings.append(BoxFinding("missing", path, name, message))
     return findings
 
 
+def shared_path(listing: BoxListing, image: SaidImage) -> Path:
+    """The file that the boxes of an image stand in together with others: a JSON file, or a folder of small files."""
+    return listing.root / (image.source if listing.layout == "COCO" else Path(image.source).parent)
+
+
 def _by_file(listing: BoxListing, judged: Sequence[Judged]) -> dict[tuple[Path, str], list[Judged]]:
+    """All images by the file of their boxes: its path, and what it is called."""
     files: dict[tuple[Path, str], list[Judged]] = collections.defaultdict(list)
     for each in judged:
-        shared = each.said.source if listing.layout == "COCO" else str(Path(each.said.source).parent)
-        files[listing.root / shared, shared].append(each)
+        path = shared_path(listing, each.said)
+        files[path, listing.root.name if path == listing.root else relative_name(path, listing.root)].append(each)
     return files
 
 
 def wrong_forms(listing: BoxListing, judged: Sequence[Judged]) -> list[BoxFinding]:
     """Files whose boxes fit their images when read in another form, and do not as they are: one finding for each.
 
-    A file is where boxes stand: one JSON file, or a folder of XML or text files.
+    What else is wrong with the boxes of such a file follows from that.
     """
     findings = []
     for (path, name), own in _by_file(listing, judged).items():

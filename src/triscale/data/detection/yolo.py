@@ -17,6 +17,7 @@ from triscale.data.detection.said import BoxFinding, BoxListing, Corners, Gather
 from triscale.errors import DataError
 
 MOST_BYTES = 20_000_000  # of one image's labels
+_MOST_CLASSES = 100_000
 NOT_LABELS = {"classes.txt", "labels.txt", "names.txt", "obj.names", "readme.txt", "notes.txt"}
 
 
@@ -114,8 +115,8 @@ def _read(path: Path, where: str, gathered: Gathered) -> tuple[list[SaidBox], in
             hint = " (the sixth may be a confidence: predictions are no labels)" if len(values) == 6 else ""
             message = f"{len(values)} numbers; expected class, centre x, centre y, width, height{hint}"
             gathered.findings.append(BoxFinding("bad-record", path, record, message))
-        elif values[0] != int(values[0]) or values[0] < 0:
-            message = f"class {words[0]}; expected a whole number from 0"
+        elif values[0] != int(values[0]) or not 0 <= values[0] < _MOST_CLASSES:
+            message = f"class {words[0]}; expected a whole number from 0 to {_MOST_CLASSES - 1}"
             gathered.findings.append(BoxFinding("unknown-class", path, record, message))
         else:
             outlines += len(values) > 5

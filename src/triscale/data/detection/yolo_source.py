@@ -12,6 +12,7 @@ from triscale.data.detection.places import Places, read_text
 from triscale.data.detection.tree import Folder, split_on
 from triscale.data.detection.yolo import NOT_LABELS, YoloSource, label_file, looks_like_labels
 from triscale.data.images import is_image_name
+from triscale.data.listing import SPLITS
 from triscale.data.nearby import nearby
 from triscale.errors import DataError
 
@@ -68,20 +69,58 @@ def yolo_folder(root: Path, folders: Sequence[Folder]) -> YoloSource:
     if files:
         return yolo_data_file(files[0])
     named_in = next((found for each in folders if (found := _names_file(each))), None)
+    names = _read_names(named_in) if named_in else ()
+    lists = _split_lists(folders)
+    if lists:
+        images, lost = _listed_by_split(lists, root)
+        return YoloSource(root, names, named_in, images, lost)
     images = [
         (image, split_on(folder.path, root))
         for folder in folders
         if folder.images and _is_of_labels(folder.path, root, folders)
         for image in _images_in(folder.path)
     ]
-    return YoloSource(root, _read_names(named_in) if named_in else (), named_in, images)
+    return YoloSource(root, names, named_in, images)
+
+
+def _split_lists(folders: Sequence[Folder]) -> dict[str, Path]:
+    """Darknet's lists of images, by split, if there is one for training: train.txt, valid.txt."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for each in folder.records.get(".txt", []):
+            split = SPLITS.get(each.stem.lower())
+            if split is not None and split not in found and _lists_images(each):
+                found[split] = each
+    return found if "train" in found else {}
+
+
+def _lists_images(path: Path) -> bool:
+    with path.open("rb") as file:
+        lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()
+    return is_image_name(Path(next((line.strip() for line in lines if line.strip()), "")))
+
+
+def _listed_by_split(
+    lists: dict[str, Path], root: Path
+) -> tuple[list[tuple[Path, str | None]], list[tuple[Path, Path, int, str]]]:
+    """The images of lists with their splits, and those that are not there with list, line and why."""
+    images: list[tuple[Path, str | None]] = []
+    lost: list[tuple[Path, Path, int, str]] = []
+    for split, table in lists.items():
+        present, missing = _listed(table, root)
+        images += [(each, split) for each in present]
+        lost += [(each, table, line, why) for each, line, why in missing]
+    return images, lost
 
 
 def _is_of_labels(folder: Path, root: Path, folders: Sequence[Folder]) -> bool:
     """Whether the images of a folder belong to the set: labels beside them, or a folder of labels for them."""
     by_path = {each.path: each for each in folders}
     place = label_file(folder / "x.jpg").parent
-    return place in by_path and (place != folder or bool(_label_files(by_path[folder])))
+    if place == folder:
+        return bool(_label_files(by_path[folder]))
+    # a split without any object may have no folder of its own below labels/
+    return any(each in by_path for each in (place, *place.parents) if each.name.lower() == "labels")
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -114,9 +153,9 @@ def yolo_data_file(path: Path) -> YoloSource:
             images += [(each, split) for each in inside]
             empty += [] if inside else [(split, found)]
         else:
-            present, missing = _listed(found, root)
-            images += [(each, split) for each in present]
-            lost += [(each, found, line, why) for each, line, why in missing]
+            listed, absent_images = _listed_by_split({split: found}, root)
+            images += listed
+            lost += absent_images
     _require_found(path, said, absent, root)
     return YoloSource(root, said.names, path, images, lost, empty)
 

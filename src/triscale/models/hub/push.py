@@ -13,10 +13,11 @@ from triscale.models.hub.client import UnreachableError, bars_for_people, client
 from triscale.models.hub.fetch import CONFIG, README, WEIGHTS
 from triscale.models.hub.place import Place, parse_place
 from triscale.models.hub.readme import readme
+from triscale.models.model import Model
 from triscale.models.published import config_of
 
 
-def push(model: ConvNet, place: str, private: bool = True, token: str | None = None) -> str:
+def push(model: Model, place: str, private: bool = True, token: str | None = None) -> str:
     """Write a model to a repository on the Hub; `load` of that name gives it back, with the same answers bit for bit.
 
     place: `hf://OWNER/REPO[@BRANCH]`. The repository is made where there is none; in one that is there,
@@ -24,9 +25,15 @@ def push(model: ConvNet, place: str, private: bool = True, token: str | None = N
     private: whether a repository that is made is seen by its owner alone; one that is there stays as it is.
     token: of an account that may write there; None for that of HF_TOKEN, or of `hf auth login`.
     Returns: `hf://OWNER/REPO@COMMIT`.
-    Raises: HubError saying in one line why it cannot be written; MissingExtraError without huggingface_hub.
+    Raises: HubError saying in one line why it cannot be written, or that it is no network; MissingExtraError without
+        huggingface_hub.
     """
     target = parse_place(place)
+    if not isinstance(model, ConvNet):
+        raise HubError(
+            f"{place}: {model.name} is a {type(model).__name__}, and what is pushed is a network with its page; "
+            f"write it with ts.save and upload the file, which ts.load reads from hf://OWNER/REPO/FILE."
+        )
     if target.file is not None:
         raise HubError(f"{place}: a model is pushed to a repository; expected hf://{target.repository}.")
     hub = client()
