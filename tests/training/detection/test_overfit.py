@@ -91,9 +91,17 @@ def test_the_likeliest_cause_is_what_the_data_check_found_first_of_all():
      (0.49, "look at the data. Likeliest: boxes lie", True)],
 )  # fmt: skip
 def test_what_is_said_follows_from_the_score_and_the_check(score, said, broken):
-    found = Overfit(8, 30, score, 80, 60.0, None, (finding("leak"),))
+    found = Overfit(8, 30, score, 0.8, 80, 60.0, (finding("leak"),))
     assert said in found.verdict() and f"mAP50 {score:.2f} on the 8 images" in found.verdict()
     assert found.broken == broken
+
+
+def test_what_was_only_learnt_by_heart_does_not_count():
+    found = Overfit(8, 30, 0.95, 0.3, 80, 60.0, ())
+    assert found.broken and found.map50 == 0.3
+    assert "mAP50 0.30 on the 8 images it was trained on (0.95 by heart, but objects of other images" in found.verdict()
+    assert Overfit(8, 30, 0.2, 0.3, 80, 60.0, ()).map50 == 0.2
+    assert Overfit(8, 30, 0.95, None, 80, 60.0, ()).learnt  # there are no other images
 
 
 @pytest.fixture(scope="module")
