@@ -40,7 +40,13 @@ def overfit_few(
     found = overfit(model, dataset, recipe, count, report.findings, progress)
     if json:
         counts = report.counts()
-        told = {"images": found.images, "objects": found.objects, "map50": found.map50, "steps": found.steps}
+        told = {
+            "images": found.images,
+            "objects": found.objects,
+            "map50": found.map50,
+            "unseen": found.unseen,
+            "steps": found.steps,
+        }
         print_json({**told, "seconds": found.seconds, "findings": counts, "verdict": found.verdict()})
         return 1 if found.broken else 0
     print(found.verdict())

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from triscale.data.parallel import cores
 from triscale.errors import PeerError, TrainingError, TriscaleError
+from triscale.training.meeting import own_store
 
 TIMEOUT = 600.0  # seconds that a process waits for the others, while one of them writes a large checkpoint, say
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -217,7 +218,10 @@ def _meet(world: World, timeout: float) -> None:
     if gpus:
         torch.cuda.set_device(world.local_rank)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timedelta(seconds=timeout))
+        store, rank, size = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+        store = own_store(store, rank, size, timeout)
+        backend, patience = "cpu:gloo,cuda:nccl" if gpus else "gloo", timedelta(seconds=timeout)
+        dist.init_process_group(backend, timeout=patience, store=store, rank=rank, world_size=size)
     except (RuntimeError, ValueError) as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
         raise TrainingError(

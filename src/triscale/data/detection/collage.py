@@ -27,12 +27,12 @@ from triscale.spec.preprocessing import Preprocessing
 SIZES = (0.8, 1.25)  # of a piece, against its size in the network's input
 CANVAS = 192  # pixels at most on a side: pieces are as large as in the network's input, and less of it is empty
 LARGEST = 0.45  # of the shorter side: several pieces must find room
-PIECES = 9  # of one collage, at most; every third of them is an object
+PIECES = 12  # of one collage, at most; every third of them is an object
 BESIDE = 2  # pieces of no box, for each object
 AWAY = (0.75, 1.2)  # how far they are cut out from it, in its own sides
 SHARED = 0.2  # what they may share with any box, as a part of the smaller one
 MARGIN = 0.12  # of a side, that is cut out around a box
-LIGHT = (0.6, 1.5)  # brightness and contrast
+LIGHT = (0.75, 1.3)  # brightness and contrast
 TRIES = 12
 _SMOOTH = 5  # pixels to which a background is made smaller: colours stay, things do not
 
