@@ -37,7 +37,7 @@ def predict_boxes(
 
 
 def _draw(answer: BoxPrediction, target: Path) -> None:
-    marks = [Mark(each.xyxy, f"{each.name} {each.score:.0%}", class_colour(each.label)) for each in answer.boxes]
+    marks = [Mark(each.xyxy, f"{each.name} {each.score:.2f}", class_colour(each.label)) for each in answer.boxes]
     draw_found(Path(answer.file), marks, answer.size, target)
 
 
