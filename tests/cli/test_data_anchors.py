@@ -9,6 +9,7 @@ from triscale.data.detection.read import read_boxes
 from triscale.errors import DataError
 from triscale.spec.detector import Anchors
 from triscale.spec.families.efficientdet import detector
+from triscale.spec.files import read_network
 
 
 @pytest.fixture
@@ -75,3 +76,23 @@ def test_an_unknown_detector_is_one_line(shapes, capsys):
     code, said = run(capsys, shapes, "--detector", "efficientdet_d9")
     assert code == 2
     assert "no detector is called 'efficientdet_d9'; did you mean" in said.err
+
+
+def test_the_fitted_anchors_are_written_as_a_detector(shapes, capsys, tmp_path):
+    file = tmp_path / "fitted.json"
+    code, said = run(capsys, shapes, "--detector", "efficientdet_lite0", "--size", 128, "--write", file)
+    assert code == 0
+    assert f"written: {file}" in said.out
+    made = read_network(file)
+    own = detector("efficientdet_lite0")
+    assert (made.resolution, made.pyramid, made.heads) == ((128, 128), own.pyramid, own.heads)
+    assert made.anchors == anchor_report(read_boxes(shapes, verify=False), own, (128, 128)).fit.after
+    assert made.anchors != own.anchors
+    assert run(capsys, shapes, "--detector", file)[0] == 0  # and read again
+
+
+def test_a_network_has_no_anchors(shapes, capsys):
+    code, said = run(capsys, shapes, "--detector", "efficientnet_b0")
+    assert code == 2
+    assert "efficientnet_b0" in said.err
+    assert "detector" in said.err

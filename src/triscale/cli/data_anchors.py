@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 
+from triscale.cli.names import resolve_detector
 from triscale.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def anchors(
     *,
     detector: str = "efficientdet_d0",
     size: int | None = None,
+    write: Path | None = None,
     json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Fit a detector's anchors to the training boxes of a data set, as they are in the network's input.
@@ -34,30 +36,37 @@ def anchors(
     Tells the best possible recall, the share of objects that some anchor overlaps by at least a half, with the
     detector's own anchors and with as many fitted ones, and lists objects that no anchor can reach.
 
-    Example: triscale data anchors instances.json --detector efficientdet_lite0
+    Example: triscale data anchors instances.json --detector efficientdet_lite0 --write fitted.json
 
     Parameters
     ----------
     data
         a set with boxes: COCO JSON, a folder with it, Pascal VOC or YOLO
     detector
-        whose anchors and pyramid are meant
+        whose anchors and pyramid are meant: a name, or a detector file
     size
         pixels on each side of the network's input; by default the detector's own
+    write
+        a detector file with the fitted anchors, for `triscale train FILE DATA`
     json
         print the report as JSON
     """
     from triscale.data.detection.anchors import anchor_report
     from triscale.data.detection.read import read_boxes
-    from triscale.spec.families.efficientdet import detector as released
+    from triscale.spec.files import write_network
     from triscale.spec.network import as_size
 
-    chosen = released(detector)
-    report = anchor_report(read_boxes(data, verify=False), chosen, None if size is None else as_size(size))
+    report = anchor_report(
+        read_boxes(data, verify=False), resolve_detector(detector), None if size is None else as_size(size)
+    )
+    if write is not None:
+        write_network(report.fitted(), write)
     if json:
         print_json(anchors_to_dict(report))
     else:
         _print(report)
+        if write is not None:
+            print(f"\nwritten: {write}, a detector with the fitted anchors at that size")
     return 0
 
 

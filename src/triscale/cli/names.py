@@ -73,6 +73,14 @@ def resolve_subject(name: str) -> Network | Detector:
     return detector(name) if near and is_detector(near[0]) else families.network(name)
 
 
+def resolve_detector(name: str) -> Detector:
+    """The detector that NAME means. Raises: SpecError for a network; and as `resolve_subject`."""
+    found = resolve_subject(name)
+    if not isinstance(found, Detector):
+        raise SpecError(f"{name}: is a network, not a detector; `triscale list` shows the detectors.")
+    return found
+
+
 def network_on_hub(name: str) -> Network:
     """The network of a repository on the Hub, as its config.json says."""
     from triscale.models.hub.fetch import fetch_config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,11 @@ class AnchorReport:
     objects: int
     fit: AnchorFit
     missed: tuple[Missed, ...]
+
+    def fitted(self) -> Detector:
+        """The detector at this size, with the fitted anchors."""
+        backbone = replace(self.detector.backbone, resolution=self.size)
+        return replace(self.detector, name=f"{self.detector.name}-fitted", backbone=backbone, anchors=self.fit.after)
 
 
 def anchor_report(dataset: BoxDataset, detector: Detector, size: Size | None = None) -> AnchorReport:
