@@ -147,7 +147,8 @@ def test_what_a_user_may_not_read_or_write_is_named(shared_folder):
     runs = (shared_folder / "free" / "first", shared_folder / "free" / "second", locked / "run")
     commands = [fit_arguments(*each) for each in zip(photos, runs, strict=True)]
     said = as_nobody(
-        "import triscale.fit.summary, triscale.report.page, triscale.cli.fit\nfrom triscale.cli.main import main",
+        "import triscale.fit.summary, triscale.report.page, triscale.cli.fit, triscale.data.detection.find\n"
+        "from triscale.cli.main import main",
         f"for command in {commands!r}:\n    print('exit', main(command), file=__import__('sys').stderr)",
     )
     lines = [line for line in said.splitlines() if line.startswith(("triscale:", "exit", "Traceback"))]

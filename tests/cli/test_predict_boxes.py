@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import triscale.deployment.latency as latency
 from tests.detection.helpers import small_model
 from tests.fitted import refusal, triscale
 from triscale.data.detection.draw import class_colour
@@ -20,6 +21,12 @@ from triscale.spec.suppression import Suppression
 
 NAMES = ("ant", "bee", "cat", "dog", "eel")
 SIZE = (120, 200)
+
+
+@pytest.fixture(autouse=True)
+def _measured_here(monkeypatch):
+    """Latency in this process: one of its own for each file takes longer than the export."""
+    monkeypatch.setattr(latency, "measure_fresh", latency.measure)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +157,12 @@ def test_an_export_says_how_many_detections_were_compared(file, photos, tmp_path
 def test_an_export_that_cannot_be_is_one_line(file, tmp_path, arguments, said):
     assert said in refusal("export", file, tmp_path / "model.onnx", *arguments)
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_detector_without_weights_is_one_line(command, tmp_path):
+    said = refusal(command, "efficientdet_d0", tmp_path / "model.onnx")
+    assert "efficientdet_d0: is a detector without weights on this machine" in said
 
 
 def test_an_export_of_a_classifier_has_no_suppression(tmp_path):

@@ -230,16 +230,15 @@ def test_maps_that_feed_nothing_are_not_computed():
 
 @pytest.mark.slow
 @each_engine
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["in", "out"])
 @pytest.mark.parametrize("size", [(512, 512), (224, 352), (300, 500)])
 def test_d0_tells_the_same_on_32_images(engine, form, size, tmp_path):
     torch.manual_seed(0)
     model = create_detector("efficientdet_d0")
     with torch.no_grad():
         for each in (model.class_head.final, model.box_head.final):
-            each.weight.mul_(10)  # answers as far apart as trained ones
-    suppression, rule = FORMS[form]
-    export(model, tmp_path / ENGINES[engine], size=size, suppression=suppression, rule=rule)
+            each.weight.mul_(30)  # answers as far apart as trained ones
+    export(model, tmp_path / ENGINES[engine], size=size, suppression=form)
     found = verify_detector(model, tmp_path / ENGINES[engine], photos(*size, count=32)).require()
     assert (found.images, found.wrong) == (32, 0)
     assert found.detections > 1000

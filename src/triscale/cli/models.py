@@ -15,6 +15,7 @@ from triscale.models.hub.place import is_place
 from triscale.models.model import Model
 from triscale.modules.reference import is_reference
 from triscale.spec import families
+from triscale.spec.families.efficientdet import is_detector
 from triscale.spec.network import Size
 
 
@@ -47,6 +48,8 @@ def open_model(source: str, code: str | None = None, size: Size | None = None) -
         raise FileError(f"{path}: no such file or run folder{nearby(path)}.")
     if code is not None:
         raise SpecError(f"{source}: is a network and needs no code; leave out --module.")
+    if is_detector(source):
+        raise SpecError(f"{source}: is a detector without weights on this machine; give a run or a model file.")
     return create_model(families.network(source).name, weights="pretrained")
 
 

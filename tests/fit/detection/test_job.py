@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 
+import triscale.fit.detection.job as job
 from tests.boxes import drawn_set, write_coco
 from tests.fitted import refusal, triscale
 from triscale.deployment.engine import load_engine
+from triscale.deployment.latency import measure
 from triscale.detection.detector import DetectorNet
 from triscale.detection.files import load
 from triscale.spec.cost import cost
@@ -23,7 +26,9 @@ def data(tmp_path_factory):
 def fitted(data, tmp_path_factory):
     """(run folder, what was printed) of a fit of one epoch."""
     run = tmp_path_factory.mktemp("runs") / "shapes"
-    done = triscale("fit", data, "--budget", BUDGET, "--epochs", "1", "--no-mirror", "--out", run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "measure_fresh", measure)  # a process of its own for each file takes longer than the fit
+        done = triscale("fit", data, "--budget", BUDGET, "--epochs", "1", "--no-mirror", "--out", run)
     assert done.code == 0, done.err
     return run, done.out
 
@@ -107,3 +112,21 @@ def test_the_run_predicts_and_is_evaluated_with_the_file_that_ships(fitted, data
 def test_an_impossible_budget_is_one_line(data, tmp_path):
     said = refusal("fit", data, "--budget", "params<=1K", "--out", tmp_path / "run")
     assert "the smallest that can be reached has params" in said
+
+
+def test_a_job_that_goes_on_never_chooses_again(data, tmp_path, monkeypatch):
+    seen = []
+
+    def stopped(model, *_):
+        seen.append(model)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "train", stopped)
+    arguments = ("fit", data, "--budget", BUDGET, "--out", tmp_path / "run")
+    assert triscale(*arguments).code == 130
+    monkeypatch.setattr(job, "choose_detector", lambda *_: pytest.fail("it chose again"))
+    assert triscale(*arguments).code == 130
+    first, second = seen
+    assert first.detector == second.detector
+    weights = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    assert all(torch.equal(mine, other) for mine, other in weights)  # fresh ones come from the seed
