@@ -133,3 +133,16 @@ def test_an_unknown_name_is_refused_with_those_there_are():
         TrainingError, match="unknown recipe 'imagenet'; choose one of efficientnet-v1, efficientnet-v2"
     ):
         recipe("imagenet")
+
+
+def test_efficientdet_is_as_released():
+    """google/automl efficientdet: hparams_config.py, det_model_fn.py; EfficientDet, section 5.1."""
+    own, images = recipe("efficientdet"), 118_287
+    plan = plan_of(own, images)
+    assert (plan.batch_size, plan.epochs, plan.warmup_steps) == (64, 300, plan.steps_per_epoch)
+    assert plan.learning_rate == pytest.approx(0.08)
+    assert (own.optimiser, own.momentum, own.weight_decay, own.clip, own.ema_decay) == ("sgd", 0.9, 4e-5, 10.0, 0.9998)
+    loss, seen = own.detection.loss, own.detection.augmentation
+    assert (loss.alpha, loss.gamma, loss.smoothing, loss.delta, loss.box_weight) == (0.25, 1.5, 0.0, 0.1, 50.0)
+    assert (loss.overlap, seen.scale, seen.flip, seen.mosaic, seen.shift) == (None, (0.1, 2.0), 0.5, 0.0, False)
+    assert plan_of(own, 1000).notes[-1].endswith("do not expect its published accuracy, detection is for few images")

@@ -105,6 +105,10 @@ class DetectorNet(Model):
         """The last convolution of the class head."""
         return "class_head.final"
 
+    def heads(self) -> tuple[str, ...]:
+        """All that stands behind the backbone, which alone comes with weights of classification."""
+        return ("pyramid", "class_head", "box_head")
+
     def stages_in_order(self) -> list[tuple[str, nn.Module]]:
         """The backbone's stem and stages, the pyramid's first projection and repeats, and the heads."""
         parts = [(f"backbone.{name}", stage) for name, stage in self.backbone.stages_in_order()]

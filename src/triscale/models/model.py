@@ -65,6 +65,10 @@ class Model(nn.Module, ABC):
     def classifier(self) -> str:
         """The name, in `layers`, of the layer that makes the logits. Raises: SpecError when none does."""
 
+    def heads(self) -> tuple[str, ...]:
+        """The names, in `layers`, of what learns first where the rest is trained already: by default the classifier."""
+        return (self.classifier(),)
+
     def stages_in_order(self) -> list[tuple[str, nn.Module]]:
         """(name in `layers`, module) of its parts from the images to the answer; those without weights are left out."""
         return [each for each in self.layers.named_children() if next(each[1].parameters(), None) is not None]

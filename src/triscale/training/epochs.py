@@ -133,7 +133,7 @@ class Training:
                 self._save_if_due()
 
     def _enter_phase(self) -> None:
-        """Train the classifier alone in the first `head_steps`, then everything."""
+        """Train the heads alone in the first `head_steps`, then everything."""
         enter_phase(self.model, self.state.optimiser, self.recipe, self.state.step < self.plan.head_steps)
 
     def _enter_stage(self) -> None:

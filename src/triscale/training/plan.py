@@ -112,7 +112,8 @@ def _notes(recipe: Recipe, images: int, plan: Plan) -> list[str]:
         share = plan.head_steps / plan.steps_per_epoch
         said = "1 epoch" if share == 1 else f"{share:.3g} epochs"
         then = "then all parts, with the schedule from its beginning" if plan.head_steps < total else "to the end"
-        notes.append(f"only the classifier trains for {plan.head_steps} steps ({said}), {then}")
+        alone = "the classifier trains" if recipe.detection is None else "pyramid and heads train"
+        notes.append(f"only {alone} for {plan.head_steps} steps ({said}), {then}")
     if recipe.norms == "recalibrate":
         seen = math.prod(recalibrating_batches(recipe, images))
         notes.append(f"BatchNorm statistics of what is evaluated and saved: anew over {seen:,} training images")

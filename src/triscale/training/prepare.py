@@ -53,31 +53,39 @@ def prepared(model: Model, recipe: Recipe) -> Generator[tuple[str, ...]]:
 def training_mode(model: Model, recipe: Recipe, head_only: bool = False) -> None:
     """Training mode, but for frozen parts and frozen BatchNorm, which neither use nor change statistics of a batch.
 
-    head_only: while only the classifier trains, every BatchNorm is frozen.
+    head_only: while only the heads train, every BatchNorm elsewhere is frozen.
     """
     model.train()
     for each in frozen_modules(model.layers, recipe.freeze):
         each.eval()
     if recipe.norms == "frozen" or head_only:
+        own = {id(norm) for head in _heads_of(model) for norm in norms_of(head)} if recipe.norms != "frozen" else set()
         for norm in norms_of(model):
-            norm.eval()
+            if id(norm) not in own:
+                norm.eval()
 
 
 def enter_phase(model: Model, optimiser: torch.optim.Optimizer, recipe: Recipe, head_only: bool) -> None:
-    """Put a model into training mode, with gradients for the classifier only or for all that the optimiser holds.
+    """Put a model into training mode, with gradients for its heads only or for all that the optimiser holds.
 
     What gets no gradient is neither changed nor decayed by a step, and the optimiser keeps no state of it; all is as if
     it were new when its training begins.
     """
     training_mode(model, recipe, head_only)
     held = [p for group in optimiser.param_groups for p in group["params"]]
-    classifier = model.layers.get_submodule(model.classifier()) if head_only else model
-    learning = {id(p) for p in classifier.parameters()}
+    parts = _heads_of(model) if head_only else [model]
+    learning = {id(p) for part in parts for p in part.parameters()}
     resting = {id(p) for p in model.parameters()} - learning
     if head_only and not any(id(p) in learning for p in held):
-        raise TrainingError("Recipe.head_epochs trains the classifier alone, which Recipe.freeze holds; free it.")
+        heads = model.heads()
+        names = "the classifier" if heads == (model.classifier(),) else " and ".join(heads)
+        raise TrainingError(f"Recipe.head_epochs trains {names} alone, which Recipe.freeze holds; free it.")
     for parameter in held:
         parameter.requires_grad_(id(parameter) not in resting)
+
+
+def _heads_of(model: Model) -> list[nn.Module]:
+    return [model.layers.get_submodule(name) for name in model.heads()]
 
 
 def rates_of(model: Model, recipe: Recipe) -> list[tuple[nn.Module, float]]:

@@ -66,8 +66,8 @@ class Recipe:
     sync_norms: where several processes train together, BatchNorm is over the images of all of them; without it, of each
         for itself. compress: their gradients travel as "fp16" or "bf16", which halves the traffic and rounds them.
     freeze: beginnings of module names whose weights and statistics do not change ("stem", "stages.0").
-    head_epochs: epochs at the beginning in which only the classifier trains and BatchNorm elsewhere is frozen. The
-        learning rate is then at its peak; warm-up and schedule begin after them.
+    head_epochs: epochs at the beginning in which only the classifier (of a detector: pyramid and heads) trains and
+        BatchNorm elsewhere is frozen. The learning rate is then at its peak; warm-up and schedule begin after them.
     layer_decay: factor of the learning rate from each stage to the one before it, towards the stem; the head's is 1. In
         a module of your own, its children take the place of stages.
     precision: "bf16" or "fp16" computes in 16 bits where that is safe, for GPUs; with "fp16" the loss is scaled, so

@@ -91,8 +91,6 @@ DETECTION = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    "detection": DETECTION,
-    "efficientdet": EFFICIENTDET,
     "efficientnet-v1": V1,
     "efficientnet-v2": V2,
     "efficientnet-v2-paper": V2_PAPER,
@@ -109,6 +107,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     # To see that everything works.
     "quick": Recipe(epochs=2, warmup_epochs=0.5, augmentation=Augmentation(crop_area=(0.5, 1.0))),
+    "detection": DETECTION,
+    "efficientdet": EFFICIENTDET,
 }
 
 

@@ -166,6 +166,15 @@ def test_a_part_may_be_frozen_and_the_head_may_begin_alone(images, tmp_path):
     assert any(not torch.equal(after[name], before[name]) for name in before if name.startswith("pyramid."))
 
 
+def test_pyramid_and_heads_may_train_alone_first(images, tmp_path):
+    model = tiny_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train_tiny(images, tmp_path / "run", model, epochs=1, head_epochs=1, ema_decay=0.0)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"pyramid", "class_head", "box_head"}
+    assert any("running_mean" in name for name in changed)
+
+
 def test_statistics_may_be_computed_anew(images, tmp_path):
     result = train_tiny(images, tmp_path / "run", epochs=2, norms="recalibrate", norm_images=16)
     assert result.val.loss > 0
