@@ -46,6 +46,6 @@ def _figure(image: JudgedImage) -> Html:
     except FileError:
         shown = gone()
     else:
-        shown = embedded(picture, f"{name}: {said}", css="drawn")
+        shown = embedded(picture, f"{name}: {said}", css="drawn", lines=True)
     caption = element("figcaption", join([name, element("b", said, css="wrong")], ": "))
     return element("figure", join([shown, caption]))
