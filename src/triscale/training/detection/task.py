@@ -70,6 +70,13 @@ class BoxTask:
                     f"{self.dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could "
                     f"be {'learnt' if split == 'train' else 'judged'}; choose other images for it."
                 )
+            for sample in samples:
+                wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
+                if wrong:
+                    raise TrainingError(
+                        f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; "
+                        f"a label is a position in them."
+                    )
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
         """See `Task.objective`; images count as they have positives."""
