@@ -113,6 +113,17 @@ def test_values_that_no_program_expects(name, field, value, kind, folder):
     assert all(len(each.said()) < 400 for each in report.findings if kind != "missing")
 
 
+def test_a_number_and_a_word_that_look_alike_are_two_ids(folder):
+    document = sound_document()
+    document["annotations"].append({"id": "1", "image_id": 0, "category_id": 1, "bbox": [900, 4, 20, 10]})
+    (folder / "all.json").write_text(json.dumps(document))
+    report = check_boxes(folder / "all.json")
+    assert [(each.kind, each.record) for each in report.findings if each.kind != "unused-class"] == [
+        ("outside", "all.json: annotation 1")
+    ]
+    assert report.boxes == 3
+
+
 @pytest.mark.parametrize("line", ["1e300 0.5 0.5 0.1 0.1", "99999999 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
 def test_no_class_number_fills_the_memory(line, tmp_path):
     write_yolo(tmp_path)
@@ -141,6 +152,23 @@ def test_any_data_file_is_read_or_refused(text, tmp_path):
         assert all(read_data_yaml(tmp_path / "data.yaml").names)
     except TriscaleError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("count", ["²", "9" * 5000])
+def test_a_count_of_classes_that_is_none_is_no_reason_to_fall_over(count, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: images\nnc: {count}\nnames: [a, b]\n")
+    if count.isascii():
+        with pytest.raises(DataError, match="but there are 2 names"):
+            read_data_yaml(tmp_path / "data.yaml")
+    else:
+        assert read_data_yaml(tmp_path / "data.yaml").names == ("a", "b")
+
+
+@pytest.mark.parametrize("line", ["9" * 5000 + ": a", "1:", "-1: a", "one"])
+def test_a_class_without_a_number_beside_numbered_ones_is_named(line, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: images\nnames:\n  0: b\n  {line}\n")
+    with pytest.raises(DataError, match=f"names: '{line[:40]}' beside numbered ones; expected 0: cat"):
+        read_data_yaml(tmp_path / "data.yaml")
 
 
 @pytest.mark.parametrize(

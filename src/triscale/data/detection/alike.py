@@ -81,7 +81,7 @@ def alike_crops(seen: Sequence[Seen], classes: Sequence[str]) -> list[BoxFinding
     findings = []
     first: dict[bytes, tuple[Seen, SaidBox]] = {}
     for each in seen:
-        for digest, box in zip(each.crops, kept_boxes(each.judged), strict=True):
+        for digest, box in zip(each.crops, each.judged.kept, strict=True):
             before, other = first.setdefault(digest, (each, box)) if digest else (each, box)
             if other.label != box.label and before.pixels != each.pixels:
                 where, record = before.judged.said.record_of(other), each.judged.said.record_of(box)
@@ -90,17 +90,9 @@ def alike_crops(seen: Sequence[Seen], classes: Sequence[str]) -> list[BoxFinding
     return findings
 
 
-def kept_boxes(judged: Judged) -> list[SaidBox]:
-    """The records of `judged.boxes`, in their order."""
-    if not judged.findings:
-        return list(judged.said.boxes)
-    faulty = {finding.record for finding in judged.findings}
-    return [each for each in judged.said.boxes if judged.said.record_of(each) not in faulty] if judged.usable else []
-
-
 def alike_boxes(judged: Judged, classes: Sequence[str]) -> list[BoxFinding]:
     """Boxes of one image that are drawn twice, with the same class or with two."""
-    pairs = sorted(zip(judged.boxes, kept_boxes(judged), strict=True), key=lambda each: each[0].x1)
+    pairs = sorted(zip(judged.boxes, judged.kept, strict=True), key=lambda each: each[0].x1)
     findings = []
     for place, (box, said) in enumerate(pairs):
         for other, other_said in pairs[place + 1 :]:
