@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -237,6 +239,18 @@ def test_names_that_are_not_utf_8_are_used_and_can_be_printed(tmp_path):
     assert finding.record == f"labels/train/{odd}.txt: line 1"
     with pytest.raises(DataError, match="no-area: labels/train/caf"):
         read_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\ud800.png", os.fsdecode(b"caf\xe9.png")])
+def test_names_that_no_terminal_can_show_are_printed_all_the_same(name, tmp_path):
+    document = sound_document()
+    document["images"][0]["file_name"], document["images"][1]["file_name"] = name, f"z{name}"
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    command = [sys.executable, "-m", "triscale", "data", "check", str(tmp_path), "--draw", str(tmp_path / "drawn")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONUTF8": "1"})
+    assert (done.returncode, done.stderr) == (1, "")
+    assert repr(name)[1:-1] in done.stdout
+    assert "No image can be drawn." in done.stdout
 
 
 def test_pictures_go_into_a_folder_or_nowhere(tmp_path):

@@ -105,6 +105,15 @@ def test_a_trainval_list_is_for_training(drawn, tmp_path):
     assert len(dataset.val) >= 1
 
 
+def test_names_in_lists_may_have_spaces_and_a_number_behind(drawn, tmp_path):
+    write_voc(tmp_path, [replace(each, name=f"my {each.name}") for each in drawn])
+    lists = tmp_path / "ImageSets" / "Main"
+    (lists / "val.txt").write_text("".join(f"{name}  1\n" for name in (lists / "val.txt").read_text().splitlines()))
+    dataset = read_boxes(tmp_path)
+    assert [each.path.stem for each in dataset.val] == ["my shape003", "my shape007", "my shape011"]
+    assert len(dataset.train) == 9
+
+
 def test_darknet_lists_images_in_a_file(drawn, tmp_path):
     expected = content(read_boxes(write_yolo(tmp_path / "plain", drawn)))
     data = tmp_path / "darknet" / "data"

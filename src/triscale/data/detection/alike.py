@@ -48,13 +48,13 @@ def _crop_digest(image: Image.Image, box: BoxLabel) -> bytes:
 def alike_images(seen: Sequence[Seen]) -> list[BoxFinding]:
     """Each image against an earlier one with the same pixels: in another split, with other boxes, or just again."""
     findings = []
-    groups: dict[bytes, list[Judged]] = collections.defaultdict(list)
+    groups: dict[bytes, list[tuple[Judged, list[tuple[int, ...]]]]] = collections.defaultdict(list)
     for each in seen:
         if not each.pixels:
             continue
-        one, earlier = each.judged, groups[each.pixels]
-        leaking = next((other for other in earlier if other.said.split != one.said.split), None)
-        differing = next((other for other in earlier if _plain(other.boxes) != _plain(one.boxes)), None)
+        one, boxes, earlier = each.judged, _plain(each.judged.boxes), groups[each.pixels]
+        leaking = next((other for other, _ in earlier if other.said.split != one.said.split), None)
+        differing = next((other for other, theirs in earlier if theirs != boxes), None)
         if leaking is not None:
             name, split = leaking.said.name, leaking.said.split or "no split"
             findings.append(_about(one, "leak", f"the same pixels as {name} in {split}", leaking.said.record))
@@ -62,9 +62,10 @@ def alike_images(seen: Sequence[Seen]) -> list[BoxFinding]:
             message = f"the same pixels as {differing.said.name} with other boxes"
             findings.append(_about(one, "contradiction", message, differing.said.record))
         elif earlier:
-            message = f"the same pixels as {earlier[0].said.name}"
-            findings.append(_about(one, "duplicate", message, earlier[0].said.record))
-        earlier.append(one)
+            first = earlier[0][0].said
+            findings.append(_about(one, "duplicate", f"the same pixels as {first.name}", first.record))
+        if all((other.said.split, theirs) != (one.said.split, boxes) for other, theirs in earlier):
+            earlier.append((one, boxes))  # one of each kind: of a film's black frames there are thousands
     return findings
 
 

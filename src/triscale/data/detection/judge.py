@@ -19,7 +19,7 @@ class Judged:
     size: (H, W) as a person sees it; (0, 0) where that is unknown. boxes: inside of the image.
     findings: what cannot be used. usable: whether the image itself can. clipped: boxes that left it by less than
     `SLACK` and were cut. rejected: where the boxes of `findings` would be, in their order, if the image is usable.
-    turned: whether the records were of the stored, not of the shown image. kept: the records of `boxes`, in their order.
+    turned: whether the records were of the stored, not of the shown image. kept: the records of `boxes`, in order.
     """
 
     said: SaidImage
