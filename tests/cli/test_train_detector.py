@@ -84,6 +84,8 @@ def test_a_detector_is_trained_and_then_done(net, boxes, tmp_path):
 
 def test_name_and_data_that_do_not_go_together_are_one_line(net, boxes, images, tmp_path):
     write_network(tiny_network(), tmp_path / "net.json")
+    said = refusal("train", net, boxes.with_name("nothing"), "--out", tmp_path / "run")
+    assert f"{boxes.with_name('nothing')}: does not exist; nearby in {boxes.parent}: " in said
     assert "tiny is a detector, and" in refusal("train", net, images, "--out", tmp_path / "run")
     said = refusal("train", tmp_path / "net.json", boxes, "--out", tmp_path / "run")
     assert (

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.boxes import drawn_set, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import refusal
+from triscale.cli.main import main
 from triscale.data.detection import coco, voc, yolo
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.data_yaml import read_data_yaml
@@ -251,6 +252,12 @@ def test_names_that_no_terminal_can_show_are_printed_all_the_same(name, tmp_path
     assert (done.returncode, done.stderr) == (1, "")
     assert repr(name)[1:-1] in done.stdout
     assert "No image can be drawn." in done.stdout
+
+
+def test_what_is_not_there_is_said_to_be_so_and_not_to_have_no_boxes(tmp_path, capsys):
+    (tmp_path / "shapes").mkdir()
+    assert main(["data", "check", str(tmp_path / "shape"), "--draw", str(tmp_path / "drawn")]) == 2
+    assert f"{tmp_path / 'shape'}: does not exist; nearby in {tmp_path}: shapes" in capsys.readouterr().err
 
 
 def test_pictures_go_into_a_folder_or_nowhere(tmp_path):
