@@ -306,6 +306,15 @@ def test_a_file_without_images_is_named(tmp_path):
     assert (finding.kind, finding.record, finding.message) == ("empty-set", VAL, "no images in it")
 
 
+def test_two_images_of_one_label_file_are_named(tmp_path):
+    write_yolo(tmp_path, drawn_set(24))
+    drawn_set(24)[2].image.rotate(180).save(tmp_path / "images" / "train" / "shape001.jpg")
+    (finding,) = check_boxes(tmp_path).findings
+    assert (finding.kind, finding.record) == ("duplicate-id", "labels/train/shape001.txt")
+    message = "images/train/shape001.png has the labels of images/train/shape001.jpg; images need names of their own"
+    assert finding.message == message
+
+
 def test_of_images_that_are_the_same_each_is_held_against_the_first_of_its_kind(tmp_path):
     image = drawn_set(1)[0].image
     boxes = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 2}

@@ -68,6 +68,14 @@ def test_the_same_names_in_two_splits_are_two_images(drawn, tmp_path):
     assert len(dataset.train) == 3
 
 
+def test_images_that_are_missing_are_not_taken_from_another_split(drawn, tmp_path):
+    train = [each for each in drawn if each.split == "train"][:3]
+    write_coco(tmp_path, [*train, *(replace(each, split="val") for each in train)])
+    shutil.rmtree(tmp_path / "valid")
+    expected = "1 record cannot be used: missing: annotations/instances_val.json: none of its 3 images is there"
+    assert expected in refusal(tmp_path)
+
+
 def test_several_years_of_voc_whose_names_agree(drawn, tmp_path):
     for year, own in (("VOC2007", drawn[:4]), ("VOC2012", drawn[4:8])):
         write_voc(tmp_path / year, own)
