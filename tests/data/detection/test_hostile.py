@@ -230,6 +230,14 @@ def test_a_link_to_a_folder_above_is_not_followed_for_ever(tmp_path):
     assert len(find_boxes(tmp_path).images) == 4
 
 
+@pytest.mark.parametrize("name", ["set.json", "data.yaml", "a.xml", "labels.txt"])
+def test_a_pipe_among_the_records_is_not_waited_for(name, tmp_path):
+    write_voc(tmp_path, drawn_set(4))
+    os.mkfifo(tmp_path / name)
+    os.mkfifo(tmp_path / "Annotations" / name)
+    assert len(find_boxes(tmp_path).images) == 4
+
+
 def test_names_that_are_not_utf_8_are_used_and_can_be_printed(tmp_path):
     write_yolo(tmp_path)
     odd = os.fsdecode(b"caf\xe9")
