@@ -171,6 +171,16 @@ def test_a_class_that_only_val_has_is_named_in_voc_too(drawn, tmp_path):
     assert expected in refusal(tmp_path)
 
 
+def test_key_points_behind_a_box_are_no_outline(drawn, tmp_path):
+    expected = content(read_boxes(write_yolo(tmp_path, drawn)))
+    for file in (tmp_path / "labels").rglob("*.txt"):
+        file.write_text("".join(f"{line} 0.1 0.1 0.9 0.2 0.3 0.9\n" for line in file.read_text().splitlines()))
+    assert content(read_boxes(tmp_path)) != expected
+    with (tmp_path / "data.yaml").open("a") as data:
+        data.write("kpt_shape: [3, 2]\n")
+    assert content(read_boxes(tmp_path)) == expected
+
+
 def test_two_data_files_are_refused(drawn, tmp_path):
     write_yolo(tmp_path, drawn)
     shutil.copy(tmp_path / "data.yaml", tmp_path / "small.yaml")

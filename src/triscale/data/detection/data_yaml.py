@@ -18,15 +18,17 @@ class DataYaml:
     """path: the folder that the splits are in, as said; "" where it is not. names: of the classes, by number.
 
     splits: (split, folder or list of images as said), in the order of the file.
+    keypoints: whether key points stand behind the box on each line (kpt_shape).
     """
 
     path: str
     names: tuple[str, ...]
     splits: tuple[tuple[str, str], ...]
+    keypoints: bool = False
 
 
 def read_data_yaml(path: Path) -> DataYaml:
-    """Read path, names, train, val and test of a data file; other keys are passed over.
+    """Read path, names, train, val, test and kpt_shape of a data file; other keys are passed over.
 
     Raises: DataError for what is not understood: anchors, tags, nested values.
     """
@@ -40,7 +42,7 @@ def read_data_yaml(path: Path) -> DataYaml:
     counted = said.get("nc", "").strip()
     if re.fullmatch("[0-9]+", counted) and counted.lstrip("0") != str(len(names)):
         raise DataError(f"{path}: nc is {counted[:20]}, but there are {len(names)} names; correct one of the two.")
-    return DataYaml(_scalar(said.get("path", "")), names, tuple(splits))
+    return DataYaml(_scalar(said.get("path", "")), names, tuple(splits), "kpt_shape" in said)
 
 
 def _top_level(text: str, path: Path) -> dict[str, str]:

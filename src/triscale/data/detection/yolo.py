@@ -27,7 +27,7 @@ class YoloSource:
 
     names: of the classes, empty where nothing says them; named_in: the file that does. images: each with its split.
     lost: images that a list names and that are not there: (path, the list, line, why). empty: splits without images,
-    and their folders.
+    and their folders. keypoints: whether key points stand behind the box on each line.
     """
 
     root: Path
@@ -36,6 +36,7 @@ class YoloSource:
     images: Sequence[tuple[Path, str | None]]
     lost: Sequence[tuple[Path, Path, int, str]] = ()
     empty: Sequence[tuple[str, Path]] = ()
+    keypoints: bool = False
 
 
 def read_yolo(source: YoloSource) -> BoxListing:
@@ -55,7 +56,7 @@ def read_yolo(source: YoloSource) -> BoxListing:
         where = name
         if labels.is_file():
             where = relative_name(labels, root)
-            boxes, more = _read(labels, where, gathered)
+            boxes, more = _read(labels, where, gathered, source.keypoints)
             outlines += more
             if before != name:
                 message = f"{name} has the labels of {before}; images need names of their own"
@@ -93,8 +94,8 @@ def label_file(image: Path) -> Path:
     return image.with_suffix(".txt")
 
 
-def _read(path: Path, where: str, gathered: Gathered) -> tuple[list[SaidBox], int]:
-    """The boxes of a label file, and how many of them are outlines."""
+def _read(path: Path, where: str, gathered: Gathered, keypoints: bool) -> tuple[list[SaidBox], int]:
+    """The boxes of a label file, and how many of them are outlines; key points behind a box are passed over."""
     try:
         lines = read_text(path, MOST_BYTES, "label files").splitlines()
     except DataError as error:
@@ -103,7 +104,7 @@ def _read(path: Path, where: str, gathered: Gathered) -> tuple[list[SaidBox], in
         return [], 0
     boxes, outlines = [], 0
     for number, line in enumerate(lines, start=1):
-        words = line.split()
+        words = line.split()[: 5 if keypoints else None]
         if not words:
             continue
         try:
