@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from triscale.models.layers import Convolution, Swish, same_padding
 from triscale.spec.network import Numerics, Padding, Size
+
+NOISE = 0.3  # of the variance-scaled random weights, in a layer that begins by passing its input on
 
 
 def depthwise(channels: int, separable: bool, numerics: Numerics) -> Convolution | None:
@@ -48,11 +51,19 @@ def by_pixel(x: Tensor) -> Tensor:
 def initialise(module: nn.Module) -> None:
     """Give one layer (not its children) fresh weights: normal with variance 1 / inputs, biases 0, BatchNorm anew.
 
-    Source: google/automl efficientdet_arch.py, whose heads are initialised so.
+    A convolution with as many outputs as inputs begins by passing its input on, with a share `NOISE` of that beside it.
+    What a trained backbone knows of a class would otherwise be lost on the way through a dozen random layers.
+    Source: google/automl efficientdet_arch.py, whose heads are initialised so but for passing on: that is from
+        DiracNets, https://arxiv.org/abs/1706.00388, section 3.
     """
     if isinstance(module, nn.Conv2d):
         fan_in = math.prod(module.kernel_size) * module.in_channels // module.groups
         nn.init.normal_(module.weight, std=1 / math.sqrt(fan_in))
+        if module.in_channels == module.out_channels:
+            noise = module.weight.detach().clone()
+            nn.init.dirac_(module.weight, module.groups)
+            with torch.no_grad():
+                module.weight.add_(noise, alpha=NOISE)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, (nn.BatchNorm2d, Swish)):
