@@ -91,6 +91,26 @@ def test_the_fitted_anchors_are_written_as_a_detector(shapes, capsys, tmp_path):
     assert run(capsys, shapes, "--detector", file)[0] == 0  # and read again
 
 
+def test_the_input_may_be_a_rectangle(shapes, capsys):
+    code, said = run(capsys, shapes, "--size", 96, 160)
+    assert code == 0
+    assert "in an input of 160 x 96 pixels" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--size", 1, 2, 3), "--size takes one number or height and width, got 3 numbers"),
+        (("--write", "fitted.txt"), "--write writes a detector file, got 'fitted.txt'"),
+        (("--detector", "efficientdet_d9"), "no detector is called 'efficientdet_d9'"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_before_the_data_is_read(words, said, tmp_path, capsys):
+    code, told = run(capsys, tmp_path / "nowhere", *words)
+    assert code == 2
+    assert said in told.err
+
+
 def test_a_network_has_no_anchors(shapes, capsys):
     code, said = run(capsys, shapes, "--detector", "efficientnet_b0")
     assert code == 2

@@ -1,6 +1,8 @@
 """`triscale eval` where DATA has boxes."""
 
 import json
+import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -74,6 +76,22 @@ def test_what_cannot_be_asked_is_one_line(data, detector, options, said):
 def test_a_classifier_and_boxes_do_not_go_together(data, tmp_path):
     save(create_model("efficientnet_lite0", num_classes=10), tmp_path / "classifier.safetensors")
     assert f"{data} has boxes, and" in refusal("eval", tmp_path / "classifier.safetensors", data)
+
+
+def test_a_model_that_is_not_there_is_told_before_the_data_is_read(data, tmp_path):
+    (tmp_path / "instances.json").write_text("{}")
+    assert "nothing.onnx: no such file" in refusal("eval", tmp_path / "nothing.onnx", tmp_path / "instances.json")
+
+
+def test_without_objects_or_the_extra_nothing_is_looked_for(detector, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("triscale.deployment.judge_boxes.open_image", None)
+    shutil.copytree(data, tmp_path / "set")
+    file = tmp_path / "set" / "annotations" / "instances_val.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": []}))
+    said = refusal("eval", detector, tmp_path / "set", "--split", "val")
+    assert "4 images to evaluate on have no object" in said
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    assert "needs faster-coco-eval, which is not installed" in refusal("eval", detector, data)
 
 
 def test_a_threshold_is_for_boxes(detector, tmp_path):

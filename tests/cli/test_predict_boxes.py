@@ -102,6 +102,14 @@ def test_boxes_are_drawn_into_a_folder(file, photos, tmp_path):
     assert framed.any(1).mean() > 0.9  # nearly every row has its left or right line
 
 
+def test_pictures_never_overwrite_the_images(file, photos, tmp_path):
+    Image.open(photos / "a.png").save(tmp_path / "a.jpg")
+    before = (tmp_path / "a.jpg").read_bytes()
+    said = refusal("predict", file, tmp_path / "a.jpg", "--draw", tmp_path)
+    assert f"{tmp_path / 'a.jpg'}: its picture would overwrite it; give --draw another folder" in said
+    assert (tmp_path / "a.jpg").read_bytes() == before
+
+
 def test_files_that_cannot_be_read_are_told_after_all_others_were_answered(file, photos, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     done = triscale("predict", file, tmp_path / "text.png", photos / "a.png", "--json", "--draw", tmp_path / "drawn")

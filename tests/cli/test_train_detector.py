@@ -1,6 +1,7 @@
 """`train` with boxes: a detector, resumed, done, overfitted; and one line where name and data do not go together."""
 
 import json
+import sys
 
 import pytest
 
@@ -84,12 +85,17 @@ def test_a_detector_is_trained_and_then_done(net, boxes, tmp_path):
 
 def test_name_and_data_that_do_not_go_together_are_one_line(net, boxes, images, tmp_path):
     write_network(tiny_network(), tmp_path / "net.json")
+    said = refusal("train", net, boxes.with_name("nothing"), "--out", tmp_path / "run")
+    assert f"{boxes.with_name('nothing')}: does not exist; nearby in {boxes.parent}: " in said
     assert "tiny is a detector, and" in refusal("train", net, images, "--out", tmp_path / "run")
     said = refusal("train", tmp_path / "net.json", boxes, "--out", tmp_path / "run")
     assert (
         f"{boxes} has boxes, and tiny is no detector: name one (`triscale list`), or make one of a network with" in said
     )
     assert "--overfit is for detectors" in refusal("train", tmp_path / "net.json", images, "--overfit", "8")
+    assert "--overfit takes how many images are learnt, such as 8, got 0" in refusal(
+        "train", net, boxes, "--overfit", 0
+    )
     assert "no pyramid is called 'bipfn'; choose one of" in refusal("train", net, boxes, "--pyramid", "bipfn")
     assert "--backbone is for detectors; tiny is a network" in refusal(
         "train", tmp_path / "net.json", boxes, "--backbone", "resnet18"
@@ -97,6 +103,13 @@ def test_name_and_data_that_do_not_go_together_are_one_line(net, boxes, images, 
     said = refusal("train", net, boxes, "--set", "detection.augmentation.flp=0", "--out", tmp_path / "run")
     assert "unknown key 'flp'; did you mean 'flip'?" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_without_the_extra_nothing_is_read(net, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+    (tmp_path / "instances.json").write_text("{}")
+    said = refusal("train", net, tmp_path / "instances.json", "--out", tmp_path / "run")
+    assert "needs faster-coco-eval, which is not installed; run: pip install" in said
 
 
 def test_another_pyramid_trains_too(net, boxes, tmp_path):

@@ -142,6 +142,18 @@ def test_a_set_that_is_there_is_left_alone_and_a_broken_one_written_again(folder
     assert {path: path.read_bytes() for path in before} == {path: data for path, (_, data) in before.items()}
 
 
+def test_a_set_over_which_another_was_half_written_is_not_taken_for_whole(tmp_path, monkeypatch):
+    write_scenes(tmp_path, images={"val": 2})
+    before = (tmp_path / "val" / "00001.jpg").read_bytes()
+    monkeypatch.setattr(scenes, "write_text", lambda path, text: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        write_scenes(tmp_path, seed=1, images={"val": 2})
+    assert (tmp_path / "val" / "00001.jpg").read_bytes() != before
+    monkeypatch.undo()
+    write_scenes(tmp_path, images={"val": 2})
+    assert (tmp_path / "val" / "00001.jpg").read_bytes() == before
+
+
 def test_what_cannot_be_is_refused_in_one_line(tmp_path, monkeypatch):
     with pytest.raises(SpecError, match="at least 1 of train, val, test"):
         write_scenes(tmp_path, images={"dev": 3})

@@ -57,7 +57,7 @@ def check(
 
     if is_boxes(path):
         return check_with_boxes(path, draw, json)
-    if draw is not None:
+    if draw is not None and Path(path).exists():
         raise DataError(f"{path}: has no boxes to draw (COCO JSON, Pascal VOC or YOLO); leave --draw out.")
     with bars("looking at images") as [progress]:
         report = check_data(path, progress)

@@ -11,6 +11,7 @@ import cyclopts
 
 from triscale.cli.names import resolve_detector
 from triscale.cli.output import print_json, print_table
+from triscale.errors import SpecError
 
 if TYPE_CHECKING:
     from triscale.data.detection.anchors import AnchorReport, Missed
@@ -27,7 +28,7 @@ def anchors(
     data: str,
     *,
     detector: str = "efficientdet_d0",
-    size: int | None = None,
+    pixels: Annotated[tuple[int, ...], cyclopts.Parameter(name="--size", consume_multiple=True)] = (),
     write: Path | None = None,
     json: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
 ) -> int:
@@ -44,8 +45,8 @@ def anchors(
         a set with boxes: COCO JSON, a folder with it, Pascal VOC or YOLO
     detector
         whose anchors and pyramid are meant: a name, or a detector file
-    size
-        pixels on each side of the network's input; by default the detector's own
+    pixels
+        size of the network's input: one number, or height and width; by default the detector's own
     write
         a detector file with the fitted anchors, for `triscale train FILE DATA`
     json
@@ -56,9 +57,12 @@ def anchors(
     from triscale.spec.files import write_network
     from triscale.spec.network import as_size
 
-    report = anchor_report(
-        read_boxes(data, verify=False), resolve_detector(detector), None if size is None else as_size(size)
-    )
+    if len(pixels) > 2:
+        raise SpecError(f"--size takes one number or height and width, got {len(pixels)} numbers.")
+    if write is not None and write.suffix != ".json":
+        raise SpecError(f"--write writes a detector file, got {write.name!r}; give a name that ends in .json.")
+    made, size = resolve_detector(detector), as_size((pixels[0], pixels[-1])) if pixels else None
+    report = anchor_report(read_boxes(data, verify=False), made, size)
     if write is not None:
         write_network(report.fitted(), write)
     if json:

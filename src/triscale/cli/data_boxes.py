@@ -30,8 +30,8 @@ def check_with_boxes(path: str, draw: Path | None, json: bool) -> int:
         print_json({**box_report_to_dict(report), "drawn": [str(each) for each in drawn]})
     else:
         _print_report(report)
-        if drawn:
-            print(f"Drawn: {drawn[0]}, and {len(drawn) - 1} pictures beside it.")
+        if draw is not None:
+            print(f"Drawn: {drawn[0]}, and {len(drawn) - 1} pictures beside it." if drawn else "No image can be drawn.")
     return 0 if report.ok else 1
 
 

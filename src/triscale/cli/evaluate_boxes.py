@@ -38,10 +38,12 @@ def evaluate_boxes(
 
     from triscale.data.detection.read import read_boxes
     from triscale.deployment.judge_boxes import box_question, judge_boxes
+    from triscale.training.detection.coco import require_coco
     from triscale.training.progress import choose_progress
 
+    require_coco()
+    detector = _detector(model, data)  # a wrong name is told before every image of the data is read
     dataset = read_boxes(data, seed=seed, skip_broken=skip_broken)
-    detector = _detector(model, data)
     chosen = ("test" if dataset.test else "val") if split == "auto" else split
     samples = dataset.train + dataset.val + dataset.test if chosen == "all" else getattr(dataset, chosen)
     if not samples:

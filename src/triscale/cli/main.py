@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import sys
 import types
@@ -65,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns: 0 done; 1 it ran, and what it checked does not hold; 2 the input is wrong; 130 interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()

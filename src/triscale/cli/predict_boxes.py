@@ -9,6 +9,7 @@ from triscale.cli.output import print_json, require_read
 from triscale.data.detection.draw import Mark, class_colour
 from triscale.data.detection.pictures import draw_found, require_folder
 from triscale.deployment.box_predictor import BoxPrediction, BoxPredictor
+from triscale.errors import FileError
 
 
 def predict_boxes(
@@ -20,16 +21,14 @@ def predict_boxes(
     json: bool,
 ) -> int:
     """Find boxes on images; the arguments are those of `triscale predict`."""
-    if draw is not None:
-        require_folder(draw)
+    pictures = [None] * len(files) if draw is None else _pictures(files, draw)
     answers: list[BoxPrediction] = []
-    pictures: set[str] = set()
-    for answer in predictor.predict(files, top, threshold):
+    for answer, picture in zip(predictor.predict(files, top, threshold), pictures, strict=True):
         answers.append(answer)
         if not json:
             _print(answer)
-        if draw is not None and not answer.error:
-            _draw(answer, draw / _picture(answer.file, pictures))
+        if picture is not None and not answer.error:
+            _draw(answer, picture)
     if json:
         print_json([_document(answer) for answer in answers])
     require_read([answer.error for answer in answers])
@@ -41,14 +40,21 @@ def _draw(answer: BoxPrediction, target: Path) -> None:
     draw_found(Path(answer.file), marks, answer.size, target)
 
 
-def _picture(file: str, taken: set[str]) -> str:
-    """A name for a file's picture that no other file of this call has."""
-    stem, name, number = Path(file).stem, f"{Path(file).stem}.jpg", 1
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}.jpg"
-    taken.add(name)
-    return name
+def _pictures(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Where the picture of each file goes. Raises: FileError where an image to look at would be overwritten."""
+    require_folder(folder)
+    names: dict[str, None] = {}
+    for file in files:
+        name, number = f"{file.stem}.jpg", 1
+        while name in names:
+            number += 1
+            name = f"{file.stem}-{number}.jpg"
+        names[name] = None
+    own = {file.resolve() for file in files}
+    for name in names:
+        if (folder / name).resolve() in own:
+            raise FileError(f"{folder / name}: its picture would overwrite it; give --draw another folder.")
+    return [folder / name for name in names]
 
 
 def _print(answer: BoxPrediction) -> None:

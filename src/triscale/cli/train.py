@@ -148,11 +148,15 @@ def _size_of(pixels: tuple[int, ...]) -> Size | None:
 
 
 def _require_fit(subject: Subject, data: str, overfit: int | None) -> None:
-    """Raises: SpecError for a detector on labels, a network on boxes, and --overfit without boxes."""
-    from triscale.data.detection.find import EXPECTED, is_boxes
+    """Raises: SpecError for a detector on labels, a network on boxes, and --overfit without boxes; DataError for a
+    detector on nothing; MissingExtraError where boxes cannot be scored."""
+    from triscale.data.detection.find import EXPECTED, find_boxes, is_boxes
+    from triscale.data.shards.places import is_shards
 
     boxed = is_boxes(data)
     if subject.has_boxes and not boxed:
+        if not is_shards(data) and not Path(data).exists():
+            find_boxes(data)  # says what is nearby
         raise SpecError(f"{subject.name} is a detector, and {data} has no boxes that triscale can find: {EXPECTED}.")
     if boxed and not subject.has_boxes:
         raise SpecError(
@@ -161,6 +165,12 @@ def _require_fit(subject: Subject, data: str, overfit: int | None) -> None:
         )
     if overfit is not None and not boxed:
         raise SpecError("--overfit is for detectors, whose data is harder to get right; leave it out.")
+    if overfit is not None and overfit < 1:
+        raise SpecError(f"--overfit takes how many images are learnt, such as 8, got {overfit}.")
+    if boxed:
+        from triscale.training.detection.coco import require_coco
+
+        require_coco()  # before minutes are spent on reading the data
 
 
 class _Options(NamedTuple):

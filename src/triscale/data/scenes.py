@@ -217,6 +217,7 @@ def _write_split(folder: Path, split: str, scenes: Sequence[Scene], said: dict[s
     images, annotations = [], []
     try:
         (folder / split).mkdir(parents=True, exist_ok=True)
+        _annotations(folder, split).unlink(missing_ok=True)  # those of other images, if this is interrupted
         for number, scene in enumerate(scenes, start=1):
             name, buffer = f"{number:05d}.jpg", io.BytesIO()
             Image.fromarray(scene.pixels).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)

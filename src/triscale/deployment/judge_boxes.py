@@ -17,7 +17,8 @@ from triscale.detection.detect import to_image
 from triscale.detection.detections import Detections
 from triscale.spec.placement import Placement, place
 from triscale.spec.preprocessing import Preprocessing
-from triscale.training.detection.evaluation import DetectionEvaluation, score_detections
+from triscale.training.detection.coco import require_coco
+from triscale.training.detection.evaluation import DetectionEvaluation, require_objects, score_detections
 from triscale.training.progress import Progress
 
 BATCH = 8
@@ -72,8 +73,11 @@ def judge_boxes(
     """Find boxes on all images of a question, and score them.
 
     threshold: see `score_detections`. progress: is advanced by the images that are done.
-    Raises: DataError for a file that cannot be read; TrainingError where no image has an object.
+    Raises: DataError for a file that cannot be read; TrainingError where no image has an object, and
+        MissingExtraError without faster-coco-eval, both before anything is looked for.
     """
+    require_coco()
+    require_objects(asked.samples)
     began = time.perf_counter()
 
     def prepared(sample: BoxSample) -> tuple[np.ndarray, Placement]:

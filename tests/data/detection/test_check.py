@@ -8,7 +8,7 @@ from xml.etree.ElementTree import tostring
 import pytest
 from PIL import Image
 
-from tests.boxes import SHAPES, drawn_set, write_coco, write_voc, write_yolo
+from tests.boxes import SHAPES, Drawn, drawn_set, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import WRITERS
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.read import read_boxes
@@ -304,6 +304,31 @@ def test_a_file_without_images_is_named(tmp_path):
     drawn = [each for each in drawn_set(24) if each.split == "train"]
     (finding,) = check_boxes(write_coco(tmp_path, drawn)).findings
     assert (finding.kind, finding.record, finding.message) == ("empty-set", VAL, "no images in it")
+
+
+def test_two_images_of_one_label_file_are_named(tmp_path):
+    write_yolo(tmp_path, drawn_set(24))
+    drawn_set(24)[2].image.rotate(180).save(tmp_path / "images" / "train" / "shape001.jpg")
+    (finding,) = check_boxes(tmp_path).findings
+    assert (finding.kind, finding.record) == ("duplicate-id", "labels/train/shape001.txt")
+    message = "images/train/shape001.png has the labels of images/train/shape001.jpg; images need names of their own"
+    assert finding.message == message
+
+
+def test_of_images_that_are_the_same_each_is_held_against_the_first_of_its_kind(tmp_path):
+    image = drawn_set(1)[0].image
+    boxes = {"a": 1, "b": 1, "c": 2, "d": 1, "e": 2}
+    set_ = [Drawn(name, image, "train", drawn_set(1)[0].boxes[:1] * count) for name, count in boxes.items()]
+    report = check_boxes(write_coco(tmp_path, [*set_, Drawn("f", image, "val", set_[0].boxes)]))
+    said = {each.path.stem: each.message for each in report.findings if each.kind != "duplicate-box"}
+    assert {name: said.get(name) for name in boxes} == {
+        "a": None,
+        "b": "the same pixels as train/a.png",
+        "c": "the same pixels as train/a.png with other boxes",
+        "d": "the same pixels as train/c.png with other boxes",
+        "e": "the same pixels as train/a.png with other boxes",
+    }
+    assert said["f"] == "the same pixels as train/a.png in train"
 
 
 def rewrite(path, change):

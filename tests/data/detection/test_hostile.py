@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +12,7 @@ from PIL import Image
 
 from tests.boxes import drawn_set, write_coco, write_voc, write_yolo
 from tests.data.detection.test_read import refusal
+from triscale.cli.main import main
 from triscale.data.detection import coco, voc, yolo
 from triscale.data.detection.check import check_boxes
 from triscale.data.detection.data_yaml import read_data_yaml
@@ -113,6 +116,17 @@ def test_values_that_no_program_expects(name, field, value, kind, folder):
     assert all(len(each.said()) < 400 for each in report.findings if kind != "missing")
 
 
+def test_a_number_and_a_word_that_look_alike_are_two_ids(folder):
+    document = sound_document()
+    document["annotations"].append({"id": "1", "image_id": 0, "category_id": 1, "bbox": [900, 4, 20, 10]})
+    (folder / "all.json").write_text(json.dumps(document))
+    report = check_boxes(folder / "all.json")
+    assert [(each.kind, each.record) for each in report.findings if each.kind != "unused-class"] == [
+        ("outside", "all.json: annotation 1")
+    ]
+    assert report.boxes == 3
+
+
 @pytest.mark.parametrize("line", ["1e300 0.5 0.5 0.1 0.1", "99999999 0.5 0.5 0.1 0.1", "-1 0.5 0.5 0.1 0.1"])
 def test_no_class_number_fills_the_memory(line, tmp_path):
     write_yolo(tmp_path)
@@ -141,6 +155,23 @@ def test_any_data_file_is_read_or_refused(text, tmp_path):
         assert all(read_data_yaml(tmp_path / "data.yaml").names)
     except TriscaleError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("count", ["²", "9" * 5000])
+def test_a_count_of_classes_that_is_none_is_no_reason_to_fall_over(count, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: images\nnc: {count}\nnames: [a, b]\n")
+    if count.isascii():
+        with pytest.raises(DataError, match="but there are 2 names"):
+            read_data_yaml(tmp_path / "data.yaml")
+    else:
+        assert read_data_yaml(tmp_path / "data.yaml").names == ("a", "b")
+
+
+@pytest.mark.parametrize("line", ["9" * 5000 + ": a", "1:", "-1: a", "one"])
+def test_a_class_without_a_number_beside_numbered_ones_is_named(line, tmp_path):
+    (tmp_path / "data.yaml").write_text(f"train: images\nnames:\n  0: b\n  {line}\n")
+    with pytest.raises(DataError, match=f"names: '{line[:40]}' beside numbered ones; expected 0: cat"):
+        read_data_yaml(tmp_path / "data.yaml")
 
 
 @pytest.mark.parametrize(
@@ -199,6 +230,14 @@ def test_a_link_to_a_folder_above_is_not_followed_for_ever(tmp_path):
     assert len(find_boxes(tmp_path).images) == 4
 
 
+@pytest.mark.parametrize("name", ["set.json", "data.yaml", "a.xml", "labels.txt"])
+def test_a_pipe_among_the_records_is_not_waited_for(name, tmp_path):
+    write_voc(tmp_path, drawn_set(4))
+    os.mkfifo(tmp_path / name)
+    os.mkfifo(tmp_path / "Annotations" / name)
+    assert len(find_boxes(tmp_path).images) == 4
+
+
 def test_names_that_are_not_utf_8_are_used_and_can_be_printed(tmp_path):
     write_yolo(tmp_path)
     odd = os.fsdecode(b"caf\xe9")
@@ -209,6 +248,24 @@ def test_names_that_are_not_utf_8_are_used_and_can_be_printed(tmp_path):
     assert finding.record == f"labels/train/{odd}.txt: line 1"
     with pytest.raises(DataError, match="no-area: labels/train/caf"):
         read_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["\ud800.png", os.fsdecode(b"caf\xe9.png")])
+def test_names_that_no_terminal_can_show_are_printed_all_the_same(name, tmp_path):
+    document = sound_document()
+    document["images"][0]["file_name"], document["images"][1]["file_name"] = name, f"z{name}"
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    command = [sys.executable, "-m", "triscale", "data", "check", str(tmp_path), "--draw", str(tmp_path / "drawn")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONUTF8": "1"})
+    assert (done.returncode, done.stderr) == (1, "")
+    assert repr(name)[1:-1] in done.stdout
+    assert "No image can be drawn." in done.stdout
+
+
+def test_what_is_not_there_is_said_to_be_so_and_not_to_have_no_boxes(tmp_path, capsys):
+    (tmp_path / "shapes").mkdir()
+    assert main(["data", "check", str(tmp_path / "shape"), "--draw", str(tmp_path / "drawn")]) == 2
+    assert f"{tmp_path / 'shape'}: does not exist; nearby in {tmp_path}: shapes" in capsys.readouterr().err
 
 
 def test_pictures_go_into_a_folder_or_nowhere(tmp_path):

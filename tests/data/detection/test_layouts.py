@@ -68,6 +68,14 @@ def test_the_same_names_in_two_splits_are_two_images(drawn, tmp_path):
     assert len(dataset.train) == 3
 
 
+def test_images_that_are_missing_are_not_taken_from_another_split(drawn, tmp_path):
+    train = [each for each in drawn if each.split == "train"][:3]
+    write_coco(tmp_path, [*train, *(replace(each, split="val") for each in train)])
+    shutil.rmtree(tmp_path / "valid")
+    expected = "1 record cannot be used: missing: annotations/instances_val.json: none of its 3 images is there"
+    assert expected in refusal(tmp_path)
+
+
 def test_several_years_of_voc_whose_names_agree(drawn, tmp_path):
     for year, own in (("VOC2007", drawn[:4]), ("VOC2012", drawn[4:8])):
         write_voc(tmp_path / year, own)
@@ -103,6 +111,15 @@ def test_a_trainval_list_is_for_training(drawn, tmp_path):
     dataset = read_boxes(tmp_path, val_share=0.3)
     assert (len(dataset.train) + len(dataset.val), len(dataset.test)) == (9, 3)
     assert len(dataset.val) >= 1
+
+
+def test_names_in_lists_may_have_spaces_and_a_number_behind(drawn, tmp_path):
+    write_voc(tmp_path, [replace(each, name=f"my {each.name}") for each in drawn])
+    lists = tmp_path / "ImageSets" / "Main"
+    (lists / "val.txt").write_text("".join(f"{name}  1\n" for name in (lists / "val.txt").read_text().splitlines()))
+    dataset = read_boxes(tmp_path)
+    assert [each.path.stem for each in dataset.val] == ["my shape003", "my shape007", "my shape011"]
+    assert len(dataset.train) == 9
 
 
 def test_darknet_lists_images_in_a_file(drawn, tmp_path):
@@ -152,6 +169,16 @@ def test_a_class_that_only_val_has_is_named_in_voc_too(drawn, tmp_path):
         "class-names: Annotations/shape003.xml: object 1: class 'ring' of val is none of train's; train has disc,"
     )
     assert expected in refusal(tmp_path)
+
+
+def test_key_points_behind_a_box_are_no_outline(drawn, tmp_path):
+    expected = content(read_boxes(write_yolo(tmp_path, drawn)))
+    for file in (tmp_path / "labels").rglob("*.txt"):
+        file.write_text("".join(f"{line} 0.1 0.1 0.9 0.2 0.3 0.9\n" for line in file.read_text().splitlines()))
+    assert content(read_boxes(tmp_path)) != expected
+    with (tmp_path / "data.yaml").open("a") as data:
+        data.write("kpt_shape: [3, 2]\n")
+    assert content(read_boxes(tmp_path)) == expected
 
 
 def test_two_data_files_are_refused(drawn, tmp_path):

@@ -48,13 +48,13 @@ def _crop_digest(image: Image.Image, box: BoxLabel) -> bytes:
 def alike_images(seen: Sequence[Seen]) -> list[BoxFinding]:
     """Each image against an earlier one with the same pixels: in another split, with other boxes, or just again."""
     findings = []
-    groups: dict[bytes, list[Judged]] = collections.defaultdict(list)
+    groups: dict[bytes, list[tuple[Judged, list[tuple[int, ...]]]]] = collections.defaultdict(list)
     for each in seen:
         if not each.pixels:
             continue
-        one, earlier = each.judged, groups[each.pixels]
-        leaking = next((other for other in earlier if other.said.split != one.said.split), None)
-        differing = next((other for other in earlier if _plain(other.boxes) != _plain(one.boxes)), None)
+        one, boxes, earlier = each.judged, _plain(each.judged.boxes), groups[each.pixels]
+        leaking = next((other for other, _ in earlier if other.said.split != one.said.split), None)
+        differing = next((other for other, theirs in earlier if theirs != boxes), None)
         if leaking is not None:
             name, split = leaking.said.name, leaking.said.split or "no split"
             findings.append(_about(one, "leak", f"the same pixels as {name} in {split}", leaking.said.record))
@@ -62,9 +62,10 @@ def alike_images(seen: Sequence[Seen]) -> list[BoxFinding]:
             message = f"the same pixels as {differing.said.name} with other boxes"
             findings.append(_about(one, "contradiction", message, differing.said.record))
         elif earlier:
-            message = f"the same pixels as {earlier[0].said.name}"
-            findings.append(_about(one, "duplicate", message, earlier[0].said.record))
-        earlier.append(one)
+            first = earlier[0][0].said
+            findings.append(_about(one, "duplicate", f"the same pixels as {first.name}", first.record))
+        if all((other.said.split, theirs) != (one.said.split, boxes) for other, theirs in earlier):
+            earlier.append((one, boxes))  # one of each kind: of a film's black frames there are thousands
     return findings
 
 
@@ -81,7 +82,7 @@ def alike_crops(seen: Sequence[Seen], classes: Sequence[str]) -> list[BoxFinding
     findings = []
     first: dict[bytes, tuple[Seen, SaidBox]] = {}
     for each in seen:
-        for digest, box in zip(each.crops, kept_boxes(each.judged), strict=True):
+        for digest, box in zip(each.crops, each.judged.kept, strict=True):
             before, other = first.setdefault(digest, (each, box)) if digest else (each, box)
             if other.label != box.label and before.pixels != each.pixels:
                 where, record = before.judged.said.record_of(other), each.judged.said.record_of(box)
@@ -90,17 +91,9 @@ def alike_crops(seen: Sequence[Seen], classes: Sequence[str]) -> list[BoxFinding
     return findings
 
 
-def kept_boxes(judged: Judged) -> list[SaidBox]:
-    """The records of `judged.boxes`, in their order."""
-    if not judged.findings:
-        return list(judged.said.boxes)
-    faulty = {finding.record for finding in judged.findings}
-    return [each for each in judged.said.boxes if judged.said.record_of(each) not in faulty] if judged.usable else []
-
-
 def alike_boxes(judged: Judged, classes: Sequence[str]) -> list[BoxFinding]:
     """Boxes of one image that are drawn twice, with the same class or with two."""
-    pairs = sorted(zip(judged.boxes, kept_boxes(judged), strict=True), key=lambda each: each[0].x1)
+    pairs = sorted(zip(judged.boxes, judged.kept, strict=True), key=lambda each: each[0].x1)
     findings = []
     for place, (box, said) in enumerate(pairs):
         for other, other_said in pairs[place + 1 :]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triscale.data.check import COMPARED_AT, IMBALANCE, pixel_digest
-from triscale.data.detection.alike import Seen, alike_boxes, alike_crops, alike_images, crop_digests, kept_boxes
+from triscale.data.detection.alike import Seen, alike_boxes, alike_crops, alike_images, crop_digests
 from triscale.data.detection.find import find_boxes
 from triscale.data.detection.judge import Judged, unusable
 from triscale.data.detection.read import findings_of, judge_file, repairs
@@ -118,7 +118,7 @@ def _look(image: SaidImage, listing: BoxListing) -> Seen:
 
 def _tiny(judged: Judged) -> list[BoxFinding]:
     findings = []
-    for box, said in zip(judged.boxes, kept_boxes(judged), strict=True):
+    for box, said in zip(judged.boxes, judged.kept, strict=True):
         width, height = box.x2 - box.x1, box.y2 - box.y1
         if min(width, height) < TINY and not box.crowd:
             message = f"only {width:.3g} x {height:.3g} pixels"

@@ -129,7 +129,7 @@ def _gather(
 ) -> None:
     images = _images(file, gathered)
     boxes = _boxes(file, images, {name: number for number, name in enumerate(classes)}, gathered)
-    found = places.find([each.file_name for each in images.values()], folders)
+    found = places.find([each.file_name for each in images.values()], folders, file.split)
     for (number, each), (path, why) in zip(images.items(), found, strict=True):
         size = _size(each, file, gathered)
         gathered.images.append(

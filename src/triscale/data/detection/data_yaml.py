@@ -18,15 +18,17 @@ class DataYaml:
     """path: the folder that the splits are in, as said; "" where it is not. names: of the classes, by number.
 
     splits: (split, folder or list of images as said), in the order of the file.
+    keypoints: whether key points stand behind the box on each line (kpt_shape).
     """
 
     path: str
     names: tuple[str, ...]
     splits: tuple[tuple[str, str], ...]
+    keypoints: bool = False
 
 
 def read_data_yaml(path: Path) -> DataYaml:
-    """Read path, names, train, val and test of a data file; other keys are passed over.
+    """Read path, names, train, val, test and kpt_shape of a data file; other keys are passed over.
 
     Raises: DataError for what is not understood: anchors, tags, nested values.
     """
@@ -38,9 +40,9 @@ def read_data_yaml(path: Path) -> DataYaml:
             listed = _items(value, path)
             splits += [(_SPLITS[key], each) for each in listed if each]
     counted = said.get("nc", "").strip()
-    if counted.isdigit() and int(counted) != len(names):
-        raise DataError(f"{path}: nc is {counted}, but there are {len(names)} names; correct one of the two.")
-    return DataYaml(_scalar(said.get("path", "")), names, tuple(splits))
+    if re.fullmatch("[0-9]+", counted) and counted.lstrip("0") != str(len(names)):
+        raise DataError(f"{path}: nc is {counted[:20]}, but there are {len(names)} names; correct one of the two.")
+    return DataYaml(_scalar(said.get("path", "")), names, tuple(splits), "kpt_shape" in said)
 
 
 def _top_level(text: str, path: Path) -> dict[str, str]:
@@ -87,10 +89,13 @@ def _names(value: str, path: Path) -> tuple[str, ...]:
     """A list of names, or numbers with names; in both ways of writing them."""
     if not value.strip():
         raise DataError(f"{path}: no names; expected names: [cat, dog], or a list of them.")
-    items = _items(value, path)
-    numbered = [re.match(r"""\s*['"]?(\d+)['"]?\s*:\s+(.*)$""", each) for each in _raw_items(value, path)]
-    if not all(numbered):
-        names = items
+    raw = _raw_items(value, path)
+    numbered = [re.match(r"""\s*['"]?([0-9]{1,9})['"]?\s*:\s+(.*)$""", each) for each in raw]
+    if not any(numbered):
+        names = [_scalar(each) for each in raw]
+    elif not all(numbered):
+        odd = raw[numbered.index(None)][:40]
+        raise DataError(f"{path}: names: {odd!r} beside numbered ones; expected 0: cat, 1: dog and so on.")
     else:
         by_number = {int(each[1]): _scalar(each[2]) for each in numbered if each}
         if sorted(by_number) != list(range(len(numbered))):

@@ -19,7 +19,7 @@ class Judged:
     size: (H, W) as a person sees it; (0, 0) where that is unknown. boxes: inside of the image.
     findings: what cannot be used. usable: whether the image itself can. clipped: boxes that left it by less than
     `SLACK` and were cut. rejected: where the boxes of `findings` would be, in their order, if the image is usable.
-    turned: whether the records were of the stored, not of the shown image.
+    turned: whether the records were of the stored, not of the shown image. kept: the records of `boxes`, in order.
     """
 
     said: SaidImage
@@ -30,6 +30,7 @@ class Judged:
     clipped: int = 0
     turned: bool = False
     rejected: tuple[Corners, ...] = ()
+    kept: tuple[SaidBox, ...] = ()
 
 
 def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
@@ -41,7 +42,7 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
     turned = turn >= 5 and image.size is not None and image.size == shown[::-1] and image.size != shown
     if image.size is not None and image.size != shown and not turned:
         return Judged(image, shown, (), (_wrong_size(image, shown),), usable=False)
-    boxes, findings, rejected, clipped = [], [], [], 0
+    boxes, kept, findings, rejected, clipped = [], [], [], [], 0
     for each in image.boxes:
         place = corners(each.values, form, shown[::-1] if turned else shown)
         if turned:
@@ -54,7 +55,8 @@ def judge(image: SaidImage, form: Form, shown: Size, turn: int = 1) -> Judged:
         inside = _clip(place, shown)
         clipped += inside != place
         boxes.append(BoxLabel(*inside, each.label, each.crowd, each.area))
-    return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected))
+        kept.append(each)
+    return Judged(image, shown, tuple(boxes), tuple(findings), True, clipped, turned, tuple(rejected), tuple(kept))
 
 
 def unusable(image: SaidImage, error: ImageError) -> Judged:

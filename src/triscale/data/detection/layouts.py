@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from triscale.data.detection.coco import read_coco
@@ -94,8 +94,10 @@ def list_voc(root: Path, with_records: Sequence[Folder], folders: Sequence[Folde
     files: list[tuple[Path, str | None]] = []
     unlisted, lost = 0, []
     for folder in with_records:
-        own = lists.get(folder.path.parent, {})
         known = {each.stem: each for each in folder.records[".xml"]}
+        own: dict[str, str | None] = {}
+        for line, split in lists.get(folder.path.parent, {}).items():
+            own.setdefault(_listed_name(line, known), split)
         if not own:
             files += [(each, split_on(folder.path, root)) for each in known.values()]
             continue
@@ -112,6 +114,12 @@ def list_voc(root: Path, with_records: Sequence[Folder], folders: Sequence[Folde
     return listing.joined(findings, _empty_lists(folders, lists, root), notes)
 
 
+def _listed_name(line: str, known: Container[str]) -> str:
+    """The name that a line says: it may have spaces, and in lists of one class 1, 0 or -1 follows it."""
+    name = re.sub(r"\s+-?[01]$", "", line)
+    return next((each for each in (line, name, line.split()[0]) if each in known), name)
+
+
 def _empty_lists(folders: Sequence[Folder], lists: dict[Path, dict[str, str | None]], root: Path) -> list[BoxFinding]:
     """A list for a split that lists nothing."""
     main = [each for each in folders if each.path.name == "Main" and each.path.parent.parent in lists]
@@ -124,7 +132,7 @@ def _empty_lists(folders: Sequence[Folder], lists: dict[Path, dict[str, str | No
 
 
 def _split_lists(folders: Sequence[Folder]) -> dict[Path, dict[str, str | None]]:
-    """For each folder with ImageSets/Main: its names, each with its split; those of "trainval" are for training."""
+    """For each folder with ImageSets/Main: its lines, each with its split; those of "trainval" are for training."""
     found: dict[Path, dict[str, str | None]] = {}
     for folder in folders:
         lists = {each.stem: each for each in folder.records.get(".txt", []) if each.stem in _LISTS}
@@ -135,6 +143,6 @@ def _split_lists(folders: Sequence[Folder]) -> dict[Path, dict[str, str | None]]
             if name in lists:
                 for line in read_text(lists[name], _MOST_LIST, "lists of images").splitlines():
                     if line.strip():
-                        names.setdefault(line.split()[0], "train" if name == "trainval" else name)
+                        names.setdefault(line.strip(), "train" if name == "trainval" else name)
         found[folder.path.parent.parent] = names
     return found

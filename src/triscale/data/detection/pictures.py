@@ -28,7 +28,8 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
 
     Half of the places are for images with something wrong, if there are so many; the others show every class that they
     can, and an image without objects.
-    Returns: the files, the sheet first. Raises: FileError where they cannot be written.
+    Returns: the files, the sheet first; none where no image can be drawn. Raises: FileError where they cannot be
+        written.
     """
     require_folder(folder)
     wrong = collections.defaultdict(list)
@@ -48,7 +49,7 @@ def draw_report(report: BoxReport, folder: Path, most: int = MOST) -> list[Path]
         cells.append((image, marks, caption, bool(kinds)))
         files.append(_write(draw_marks(image, marks), folder / f"{len(cells):02d}-{Path(judged.said.name).stem}.jpg"))
     if not cells:
-        raise FileError(f"{report.root}: no image of it can be drawn.")
+        return []
     return [_write(contact_sheet(cells), folder / "sheet.jpg"), *files]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
+from triscale.data.detection.tree import split_in, split_on
 from triscale.errors import DataError
 
 ABSENT = "no such file"
@@ -24,13 +25,13 @@ class Places:
         self.root = root
         self._index: dict[str, list[Path]] | None = None
 
-    def find(self, said: Sequence[str], folders: Sequence[Path]) -> list[tuple[Path, str]]:
-        """Where the files are that the records of one file call `said`.
+    def find(self, said: Sequence[str], folders: Sequence[Path], split: str | None = None) -> list[tuple[Path, str]]:
+        """Where the files are that the records of one file, of one split, call `said`.
 
         Backslashes, drive letters and absolute paths of another machine are understood: the longest ending of the
         path that exists in one of `folders` counts, in another case or Unicode form if need be. Where no file at all
-        is found so, names alone are looked for below the root; else one that is missing might be replaced by another
-        folder's image of the same name.
+        is found so, names alone are looked for below the root, but not in a folder of another split; else one that is
+        missing might be replaced by another folder's image of the same name.
         Returns: for each its path, and "" or why there is none.
         """
         found = [_directly(each, folders) for each in said]
@@ -42,9 +43,16 @@ class Places:
             for number in lost:
                 path, why = found[number]
                 same = self._index.get(_plain(path.name), [])
-                near = [each for each in same if not known or each.parent in known]
+                near = [each for each in same if self._may_hold(each.parent, known, split)]
                 found[number] = _only(path, near) if near and path.name else (path, why)
         return found
+
+    def _may_hold(self, folder: Path, known: Set[Path], split: str | None) -> bool:
+        """Whether a folder may hold images that are not where their records say. known: where others of them are."""
+        if known:
+            return folder in known
+        own = split_on(folder, self.root) or split_in(folder.name)
+        return split is None or own in (None, split)
 
 
 def _directly(said: str, folders: Sequence[Path]) -> tuple[Path, str]:

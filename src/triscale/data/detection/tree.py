@@ -55,7 +55,7 @@ def _look(path: Path) -> tuple[Folder, list[Path]]:
                     folder.images += 1
                 elif each.is_dir():
                     inside.append(Path(each.path))
-                elif suffix in _RECORDS:
+                elif suffix in _RECORDS and each.is_file():  # a pipe would be waited for
                     folder.records.setdefault(suffix, []).append(Path(each.path))
     except OSError as error:
         raise DataError(f"{path}: this folder cannot be read ({error.strerror}).") from error

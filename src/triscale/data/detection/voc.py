@@ -179,11 +179,6 @@ def parse_xml(data: bytes) -> Element:
     return parser.close()
 
 
-def xml_files(folder: Path) -> list[Path]:
-    """The XML files of a folder, sorted."""
-    return sorted(each for each in folder.glob("*.xml") if not each.name.startswith("."))
-
-
 def images_by_stem(folders: Sequence[Path]) -> dict[str, list[Path]]:
     """The images right inside folders, by their names without suffix."""
     found: dict[str, list[Path]] = {}

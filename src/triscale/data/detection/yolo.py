@@ -7,7 +7,7 @@ Darknet put the text file beside the image, and the names into classes.txt or ob
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class YoloSource:
 
     names: of the classes, empty where nothing says them; named_in: the file that does. images: each with its split.
     lost: images that a list names and that are not there: (path, the list, line, why). empty: splits without images,
-    and their folders.
+    and their folders. keypoints: whether key points stand behind the box on each line.
     """
 
     root: Path
@@ -36,6 +36,7 @@ class YoloSource:
     images: Sequence[tuple[Path, str | None]]
     lost: Sequence[tuple[Path, Path, int, str]] = ()
     empty: Sequence[tuple[str, Path]] = ()
+    keypoints: bool = False
 
 
 def read_yolo(source: YoloSource) -> BoxListing:
@@ -46,17 +47,20 @@ def read_yolo(source: YoloSource) -> BoxListing:
     gathered = Gathered()
     root = source.root
     numbers: set[int] = set()
-    label_files: set[Path] = set()
+    label_files: dict[Path, str] = {}
     outlines = 0
     for path, split in source.images:
         name, labels = relative_name(path, root), label_file(path)
-        label_files.add(labels)
+        before = label_files.setdefault(labels, name)
         boxes: list[SaidBox] = []
         where = name
         if labels.is_file():
             where = relative_name(labels, root)
-            boxes, more = _read(labels, where, gathered)
+            boxes, more = _read(labels, where, gathered, source.keypoints)
             outlines += more
+            if before != name:
+                message = f"{name} has the labels of {before}; images need names of their own"
+                gathered.doubts.append(BoxFinding("duplicate-id", path, where, message, before))
         numbers.update(each.label for each in boxes)
         gathered.images.append(SaidImage(name, path, where, where, "line", boxes, None, split))
     names = source.names or tuple(str(each) for each in range(max(numbers, default=-1) + 1))
@@ -65,7 +69,7 @@ def read_yolo(source: YoloSource) -> BoxListing:
     if outlines:
         gathered.notes.append(f"{outlines} outlines were read as the boxes around them.")
     _drop_unknown(names, gathered)
-    _find_orphans(label_files, root, gathered)
+    _find_orphans(label_files.keys(), root, gathered)
     for path, table, line, why in source.lost:
         where = f"{relative_name(table, root)}: line {line}"
         gathered.findings.append(BoxFinding("missing", path, where, f"{relative_name(path, root)}: {why}"))
@@ -90,8 +94,8 @@ def label_file(image: Path) -> Path:
     return image.with_suffix(".txt")
 
 
-def _read(path: Path, where: str, gathered: Gathered) -> tuple[list[SaidBox], int]:
-    """The boxes of a label file, and how many of them are outlines."""
+def _read(path: Path, where: str, gathered: Gathered, keypoints: bool) -> tuple[list[SaidBox], int]:
+    """The boxes of a label file, and how many of them are outlines; key points behind a box are passed over."""
     try:
         lines = read_text(path, MOST_BYTES, "label files").splitlines()
     except DataError as error:
@@ -100,7 +104,7 @@ def _read(path: Path, where: str, gathered: Gathered) -> tuple[list[SaidBox], in
         return [], 0
     boxes, outlines = [], 0
     for number, line in enumerate(lines, start=1):
-        words = line.split()
+        words = line.split()[: 5 if keypoints else None]
         if not words:
             continue
         try:
@@ -143,7 +147,7 @@ def _drop_unknown(names: Sequence[str], gathered: Gathered) -> None:
             gathered.images[place] = image.with_boxes(known)
 
 
-def _find_orphans(known: set[Path], root: Path, gathered: Gathered) -> None:
+def _find_orphans(known: Set[Path], root: Path, gathered: Gathered) -> None:
     """Label files whose image is not there."""
     for folder in sorted({each.parent for each in known}):
         for each in sorted(folder.glob("*.txt")) if folder.is_dir() else ():

@@ -157,7 +157,7 @@ def yolo_data_file(path: Path) -> YoloSource:
             images += listed
             lost += absent_images
     _require_found(path, said, absent, root)
-    return YoloSource(root, said.names, path, images, lost, empty)
+    return YoloSource(root, said.names, path, images, lost, empty, said.keypoints)
 
 
 def _base(path: Path, said: DataYaml) -> Path:

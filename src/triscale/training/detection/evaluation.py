@@ -222,13 +222,18 @@ def _worst(matches: Matches, threshold: float) -> tuple[int, ...]:
     return tuple(order[mistakes[order] > 0].tolist())
 
 
-def _require_sound(found: Sequence[Detections], samples: Sequence[BoxSample], classes: int) -> None:
-    if len(found) != len(samples):
-        raise TrainingError(f"{len(found)} images were answered, and there are {len(samples)}: one answer an image.")
+def require_objects(samples: Sequence[BoxSample]) -> None:
+    """Raises: TrainingError where no image has an object; ask before boxes are looked for."""
     if not any(not box.crowd for sample in samples for box in sample.boxes):
         raise TrainingError(
             f"{len(samples)} images to evaluate on have no object, so that nothing can be scored; choose another split."
         )
+
+
+def _require_sound(found: Sequence[Detections], samples: Sequence[BoxSample], classes: int) -> None:
+    if len(found) != len(samples):
+        raise TrainingError(f"{len(found)} images were answered, and there are {len(samples)}: one answer an image.")
+    require_objects(samples)
     for sample, each in zip(samples, found, strict=True):
         for what, labels in (
             ("the data has", np.array([box.label for box in sample.boxes])),
