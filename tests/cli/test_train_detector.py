@@ -130,5 +130,5 @@ def test_overfitting_says_what_it_thinks_and_leaves_no_run(net, boxes, tmp_path,
     )
     assert done.out.endswith("s; no run was written\n")
     told = triscale("train", net, boxes, "--overfit", "4", "--json")
-    assert told.code == 1 and {"map50", "images", "findings", "verdict"} <= set(json.loads(told.out))
+    assert told.code == 1 and {"map50", "seen", "unseen", "images", "findings", "verdict"} <= set(json.loads(told.out))
     assert list(tmp_path.iterdir()) == []

@@ -44,6 +44,7 @@ def overfit_few(
             "images": found.images,
             "objects": found.objects,
             "map50": found.map50,
+            "seen": found.seen,
             "unseen": found.unseen,
             "steps": found.steps,
         }

@@ -28,8 +28,9 @@ def create_detector(
 ) -> DetectorNet:
     """A detector's module, ready to answer (in evaluation mode; call `.train()` to train it).
 
-    name_or_detector: a name of `list_detectors()`, or a Detector; or `hf://OWNER/REPO`, a repository on the Hub, whose
-        detector and weights are taken together.
+    name_or_detector: a name of `list_detectors()`, which takes size and anchors from weights in a file of ours; or a
+        Detector, which keeps its own; or `hf://OWNER/REPO`, a repository on the Hub, whose detector and weights are
+        taken together.
     weights: None for fresh ones; a file or `hf://OWNER/REPO[@REVISION][/FILE]`, of a detector or of a network that is
         its backbone (see `load_weights`); "pretrained" for those that an installed package carries, which are of
         backbones alone (EfficientNet-Lite0 to Lite2): pyramid and heads are then fresh. Nothing is downloaded but for

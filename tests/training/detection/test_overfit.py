@@ -55,8 +55,8 @@ def contradicting(dataset):
 def test_right_boxes_are_learnt_and_wrong_ones_are_not(images):
     right = overfit(tiny_model(), images, Recipe(), 8, steps=200)
     assert (right.images, right.broken) == (8, False)
-    wrong = overfit(tiny_model(), of_another(images), Recipe(), 8, steps=60)
-    assert wrong.broken and wrong.map50 < 0.25
+    wrong = overfit(tiny_model(), of_another(images), Recipe(), 8, steps=200)  # as long as right ones
+    assert wrong.broken and wrong.seen < 0.25 and wrong.unseen < 0.25
     assert "look at the data. Likeliest: boxes lie where their objects are not (each image may have" in wrong.verdict()
 
 

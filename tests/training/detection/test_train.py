@@ -19,6 +19,7 @@ from triscale.detection.files import load
 from triscale.errors import TrainingError
 from triscale.training.batch_size import train_with_what_fits
 from triscale.training.progress import SilentProgress
+from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder, read_log, read_run
 
@@ -148,6 +149,8 @@ def test_what_is_for_labels_is_refused(images, tmp_path):
         TrainingError, match=r"Recipe.mixup 0.2 is for images with labels, and .* has boxes; leave it out"
     ):
         train_tiny(images, tmp_path / "run", mixup=0.2)
+    with pytest.raises(TrainingError, match=r"Recipe.progressive.mixup \(0, 0.2\) is for images with labels"):
+        train_tiny(images, tmp_path / "run", progressive=Progressive(stages=2, smallest=32, mixup=(0, 0.2)))
     with pytest.raises(TrainingError, match="tiny tells 3 classes, the data has 2; make the model with num_classes=2"):
         train_tiny(images, tmp_path / "run", tiny_model(classes=3))
     with pytest.raises(TrainingError, match="tiny is no detector, and the data has boxes"):

@@ -27,6 +27,7 @@ from triscale.training.world import World
 
 # What mixes or weighs labels, by its name in the recipe, and what it is where it does nothing.
 _FOR_LABELS = {"mixup": 0.0, "cutmix": 0.0, "distillation": None, "balance": "none"}
+_GROWING_FOR_LABELS = ("mixup", "cutmix", "randaugment")  # of progressive learning, None where they do nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,11 @@ class BoxTask:
                 f"{model.name} tells {model.outputs} classes, the data has {classes}; "
                 f"make the model with num_classes={classes}."
             )
-        for name, nothing in _FOR_LABELS.items():
-            value = getattr(self.recipe, name)
+        given = {name: (getattr(self.recipe, name), nothing) for name, nothing in _FOR_LABELS.items()}
+        growing = self.recipe.progressive
+        if growing is not None:
+            given |= {f"progressive.{name}": (getattr(growing, name), None) for name in _GROWING_FOR_LABELS}
+        for name, (value, nothing) in given.items():
             if value != nothing:
                 raise TrainingError(
                     f"Recipe.{name} {value!r} is for images with labels, and {self.dataset.root} has boxes; "
