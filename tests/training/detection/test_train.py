@@ -17,6 +17,7 @@ from triscale.detection.detector import DetectorNet
 from triscale.detection.files import load
 from triscale.errors import TrainingError
 from triscale.training.batch_size import train_with_what_fits
+from triscale.training.distillation import Distillation
 from triscale.training.progress import SilentProgress
 from triscale.training.recipe import Recipe
 from triscale.training.run import RunFolder, read_log, read_run
@@ -147,6 +148,8 @@ def test_what_is_for_labels_is_refused(images, tmp_path):
         TrainingError, match=r"Recipe.mixup 0.2 is for images with labels, and .* has boxes; leave it out"
     ):
         train_tiny(images, tmp_path / "run", mixup=0.2)
+    with pytest.raises(TrainingError, match=r"Recipe.distillation is for images with labels, and"):
+        train_tiny(images, tmp_path / "run", distillation=Distillation("teacher"))
     with pytest.raises(TrainingError, match="tiny tells 3 classes, the data has 2; make the model with num_classes=2"):
         train_tiny(images, tmp_path / "run", tiny_model(classes=3))
     with pytest.raises(TrainingError, match="tiny is no detector, and the data has boxes"):

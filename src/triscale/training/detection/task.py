@@ -59,17 +59,11 @@ class BoxTask:
         for name, nothing in _FOR_LABELS.items():
             value = getattr(self.recipe, name)
             if value != nothing:
+                shown = f" {value!r}" if isinstance(value, (float, str)) else ""
                 raise TrainingError(
-                    f"Recipe.{name} {value!r} is for images with labels, and {self.dataset.root} has boxes; "
-                    f"leave it out."
+                    f"Recipe.{name}{shown} is for images with labels, and {self.dataset.root} has boxes; leave it out."
                 )
-        for split in ("train", "val", "test"):
-            samples = getattr(self.dataset, split)
-            if samples and not any(not box.crowd for sample in samples for box in sample.boxes):
-                raise TrainingError(
-                    f"{self.dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could "
-                    f"be {'learnt' if split == 'train' else 'judged'}; choose other images for it."
-                )
+        require_objects(self.dataset)
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
         """See `Task.objective`; images count as they have positives."""
@@ -121,6 +115,17 @@ class BoxTask:
         """See `Task.told`: every class, what was taken for what, and the kinds of mistakes."""
         record = {} if shown.details is None else shown.details.record()
         return Told({}, {"images": shown.count, "objects": shown.objects, **record}, {})
+
+
+def require_objects(dataset: BoxDataset) -> None:
+    """Raises: TrainingError for a split that has images and no object."""
+    for split in ("train", "val", "test"):
+        samples = getattr(dataset, split)
+        if samples and not any(not box.crowd for sample in samples for box in sample.boxes):
+            raise TrainingError(
+                f"{dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could be "
+                f"{'learnt' if split == 'train' else 'judged'}; choose other images for it."
+            )
 
 
 def _detector(model: Model) -> DetectorNet:
