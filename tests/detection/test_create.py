@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models.create import create_model
 from triscale.models.files import save
 from triscale.spec.card import ModelCard
+from triscale.spec.detector import Anchors
 from triscale.spec.families import network
 from triscale.spec.families.efficientdet import detector, detector_from
 from triscale.spec.owners import AROUND_127, GOOGLE
@@ -77,6 +80,18 @@ def test_a_name_takes_the_size_of_the_weights_and_a_detector_keeps_its_own(tmp_p
     assert (named.preprocessing.size, named.detector.resolution) == ((96, 160), (96, 160))
     given = create_detector(detector("efficientdet_lite0"), tmp_path / "model.safetensors")
     assert (given.preprocessing.size, given.detector.resolution) == ((320, 320), (320, 320))
+
+
+def test_a_name_takes_the_anchors_of_the_weights_from_which_their_offsets_are(tmp_path):
+    released = detector("efficientdet_lite0")
+    fitted = replace(released, anchors=Anchors(2.1, (0.0, 0.4, 0.7), ((1.0, 1.0), (0.8, 1.25), (1.3, 0.7))))
+    trained = create_detector(fitted)
+    save(trained, tmp_path / "model.safetensors")
+    named, report = create_detector_with_report("efficientdet_lite0", tmp_path / "model.safetensors")
+    assert (named.detector.anchors, report.adapted) == (fitted.anchors, ())
+    assert torch.equal(named.anchors(320), trained.anchors(320))
+    given = create_detector(released, tmp_path / "model.safetensors")
+    assert given.detector.anchors == released.anchors
 
 
 def test_a_missing_file_says_what_is_near(tmp_path):

@@ -98,6 +98,16 @@ def test_groups_of_logits_change_nothing(monkeypatch):
     torch.testing.assert_close(focal(logits, labels), whole)
 
 
+def test_logits_that_lie_class_by_class_in_memory_are_as_good():
+    torch.manual_seed(0)
+    turned = torch.randn(5, 97, dtype=torch.double).t().requires_grad_()
+    labels = torch.randint(-2, 5, (97,))
+    in_rows = turned.detach().contiguous().requires_grad_()
+    found, expected = focal(turned, labels), focal(in_rows, labels)
+    assert found.item() == expected.item()
+    assert torch.equal(torch.autograd.grad(found, turned)[0], torch.autograd.grad(expected, in_rows)[0])
+
+
 def test_huber_is_a_parabola_then_a_line_and_skips_what_should_be_zero():
     predicted = torch.tensor([[0.05, 0.3, 0.3, -0.9]])
     expected = torch.tensor([[0.1, 0.1, 0.0, 0.1]])
@@ -213,7 +223,7 @@ def test_the_parts_of_the_total_in_sight():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("alpha", 1.5), ("gamma", -1), ("smoothing", float("nan")), ("delta", "0.1"), ("overlap", "l1")],
+    [("alpha", 1.5), ("gamma", -1), ("smoothing", float("nan")), ("delta", "0.1"), ("delta", 0), ("overlap", "l1")],
 )
 def test_settings_that_cannot_be_are_one_line(field, value):
     with pytest.raises(SpecError, match=f"DetectionLoss.{field} must be"):

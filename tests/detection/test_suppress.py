@@ -109,6 +109,15 @@ def test_soft_suppression_in_sight():
     np.testing.assert_allclose(found.scores, [0.9, 0.5], rtol=1e-5)
 
 
+@pytest.mark.parametrize("sigma", [0.5, 0.005])
+def test_what_was_told_is_not_told_again_when_all_scores_are_weakened_to_nothing(sigma):
+    boxes = boxed(*[(0, 0, 10, 10 + number / 1000) for number in range(80)])
+    rule = Suppression(method="soft", sigma=sigma, score=0.0, detections=100)
+    (found,) = suppress(boxes, torch.linspace(1, 0, 80)[None, :, None], rule)
+    assert len(np.unique(found.boxes[:, 3])) == len(found) == 80
+    assert (found.scores >= 0).all()
+
+
 def test_only_more_than_the_threshold_is_dropped():
     boxes = boxed((0, 0, 10, 10), (0, 0, 10, 5))  # IoU exactly 0.5
     assert len(suppress(boxes, logit(0.9, 0.8), Suppression(iou=0.5))[0]) == 2

@@ -97,6 +97,15 @@ def test_other_anchors_keep_all_but_both_last_convolutions():
     assert {key.rpartition(".")[0] for key in report.adapted} == {"class_head.final", "box_head.final"}
 
 
+def test_as_many_answers_of_other_anchors_and_classes_are_fresh():
+    made = small_detector().anchors
+    model, other = small_model(classes=2), fresh(classes=4, anchors=type(made)(octaves=(0.0,)))  # 6 x 2 are 3 x 4
+    before = {key: value.clone() for key, value in other.state_dict().items() if ".final." in key}
+    report = load_weights(other, export_state_dict(model))
+    assert set(report.adapted) == set(before)
+    assert equal(before, {key: other.state_dict()[key] for key in before})
+
+
 def test_grey_images_adapt_the_first_convolution():
     grey = small_detector(backbone=replace(small_detector().backbone, in_channels=1))
     model, other = small_model(), DetectorNet(grey)

@@ -103,7 +103,7 @@ def export_command(
             "precision": written.precision,
             "size_bytes": written.size_bytes,
         }
-        print_json(document | check.figures() | {"latency_ms": latency.median_ms})
+        print_json(document | check.figures() | {"latency_ms": latency.median_ms, "verified": check.ok})
     else:
         kind = "images" if images else "random images"
         print(f"{written.path}: {written.engine}, {written.precision}, {written.size_bytes / 1e6:.2f} MB")

@@ -51,7 +51,6 @@ class Verification:
             "images": self.images,
             "max_error": finite(self.max_error),
             "top1_agreement": self.top1_agreement,
-            "verified": self.ok,
         }
 
     def require(self) -> Verification:

@@ -62,7 +62,6 @@ class DetectorVerification:
             "same_images": self.same,
             "max_score_error": finite(self.max_score_error),
             "max_box_error": finite(self.max_box_error),
-            "verified": self.ok,
         }
 
     def require(self) -> DetectorVerification:

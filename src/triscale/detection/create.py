@@ -62,8 +62,10 @@ def create_detector_with_report(
     file = read_tensors(weights if fetched is None else fetched.path)
     own = own_detector(file)
     if preprocessing is not None and own is not None:
-        # A name stands for what was published under it, and these weights were published for this size.
-        detector, chosen = _at_size(detector, own.preprocessing.size), replace(chosen, size=own.preprocessing.size)
+        # A name stands for what was published under it, and these weights were published for this size and these
+        # anchors, from which their offsets are.
+        size, anchors = own.preprocessing.size, own.detector.anchors
+        detector, chosen = replace(_at_size(detector, size), anchors=anchors), replace(chosen, size=size)
     return _filled(DetectorNet(detector, chosen), file, fetched)
 
 

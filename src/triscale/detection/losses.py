@@ -57,6 +57,8 @@ class DetectionLoss:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
                 raise SpecError(f"DetectionLoss.{name} must be in 0..{most:g}, got {shown(value)}.")
+        if self.delta == 0:
+            raise SpecError("DetectionLoss.delta must be above 0: Huber's loss with 0 is 0 everywhere.")
         if self.overlap is not None and self.overlap not in get_args(Overlap):
             raise SpecError(
                 f"DetectionLoss.overlap must be None or one of {', '.join(get_args(Overlap))}, "
@@ -100,7 +102,7 @@ def focal(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float = 1.
         raise SpecError(
             f"focal: one label for each row of logits is needed, got {tuple(logits.shape)} and {tuple(labels.shape)}."
         )
-    rows = logits.reshape(-1, logits.shape[-1])
+    rows = logits.reshape(-1, logits.shape[-1]).contiguous()  # what is turned over would stay so
     return _Focal.apply(rows, labels.reshape(-1), alpha, gamma, smoothing / 2)
 
 

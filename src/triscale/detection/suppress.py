@@ -158,13 +158,14 @@ def _soft(groups: _Groups, scores: np.ndarray, suppression: Suppression) -> tupl
             break
         kept.append(best)
         weakened.append(score)
-        left[best] = -1
+        left[best] = -np.inf
         place = int(groups.place[best])
         rest = slice(groups.start[best], groups.stop[best])
         overlaps = groups.iou(place, rest)
         touching = overlaps.nonzero()[0]
-        # Only what it touches is weakened; the best ones, already told, stay at -1 or below 0.
-        left[groups.number[rest][touching]] *= np.exp(overlaps[touching] ** 2 / np.float32(-suppression.sigma))
+        # Only what it touches is weakened, itself too: what is told stays at minus infinity, as long as no factor is 0.
+        factors = np.exp(overlaps[touching] ** 2 / np.float32(-suppression.sigma))
+        left[groups.number[rest][touching]] *= np.maximum(factors, _TINY)
     return kept, weakened
 
 

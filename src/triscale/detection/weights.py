@@ -13,7 +13,7 @@ from triscale.detection import naming as effdet
 from triscale.detection.detector import DetectorNet
 from triscale.errors import FileError, SpecError, WeightsError
 from triscale.models import weights as of_networks
-from triscale.models.adapt import fit
+from triscale.models.adapt import Fitted, fit
 from triscale.models.assembler import ConvNet, for_channels
 from triscale.models.hub.fetch import fetch_weights
 from triscale.models.hub.place import is_place
@@ -30,8 +30,8 @@ from triscale.spec.owners import GOOGLE, TIMM
 from triscale.spec.preprocessing import Preprocessing
 
 STEM = "backbone.stem.0.conv.weight"
-CLASSES = "class_head.final"
-ANSWERS = (CLASSES, "box_head.final")
+CLASSES, BOXES = "class_head.final", "box_head.final"
+ANSWERS = (CLASSES, BOXES)
 BACKBONE_ALONE = "the backbone alone"
 # Of which a state dict has one exactly when it has biases before BatchNorm.
 BIASES = (
@@ -152,7 +152,7 @@ def _load(
     if biased != model.detector.redundant_bias:
         shaped = DetectorNet(replace(model.detector, redundant_bias=biased), model.preprocessing, device="meta")
     ours = _renamed(shaped, tensors, naming, where)
-    fitted, adapted, new = fit(model.name, shaped.state_dict(), ours, where, STEM, ANSWERS)
+    fitted, adapted, new = _of_one_layout(fit(model.name, shaped.state_dict(), ours, where, STEM, ANSWERS))
 
     backbone, pyramid, how = _numerics(model, numerics, own, naming, biased)
     model.set_redundant_bias(biased)
@@ -185,6 +185,18 @@ def _renamed(model: DetectorNet, tensors: Mapping[str, Tensor], naming: Naming, 
         )
     found = {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}
     return found if naming == "triscale" else {key: effdet.swapped(key, tensor) for key, tensor in found.items()}
+
+
+def _of_one_layout(found: Fitted) -> Fitted:
+    """Without the class head's last convolution where that of the boxes is of other anchors at a location.
+
+    As many answers may then be other pairs of anchor and class: 6 x 2 are 3 x 4.
+    """
+    if not any(key.startswith(BOXES) for key in found.adapted):
+        return found
+    others = tuple(key for key in found.tensors if key.startswith(CLASSES))
+    kept = {key: tensor for key, tensor in found.tensors.items() if key not in others}
+    return Fitted(kept, (*others, *found.adapted), found.new)
 
 
 def _numerics(

@@ -58,7 +58,8 @@ V2_PAPER = replace(
 
 # google/automl, efficientdet: hparams_config.py, det_model_fn.py, dataloader.py; Tan, Pang & Le 2020,
 # https://arxiv.org/abs/1911.09070, section 5.1. Mirrored, 0.1 to 2 times as large, all boxes that still show. D7 took
-# 600 epochs. The released cosine does not count from its own warm-up's end, and begins somewhat lower than here.
+# 600 epochs. The released cosine does not count from its own warm-up's end, and begins somewhat lower than here; its
+# momentum is not Nesterov's, and each tensor's gradient is clipped before that of all.
 EFFICIENTDET = Recipe(
     epochs=300,
     batch_size=64,

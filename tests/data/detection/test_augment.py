@@ -113,9 +113,23 @@ def test_what_is_hardly_left_of_an_object_is_neither_there_nor_absent():
 
 def test_mirrored_twice_a_box_is_where_it_was():
     rows = np.array([[3, 4, 10, 20, 1]], np.float32)
-    assert mirrored(rows, (50, 30), True, False).tolist() == [[20, 4, 27, 20, 1]]
-    assert mirrored(rows, (50, 30), False, True).tolist() == [[3, 30, 10, 46, 1]]
-    assert np.array_equal(mirrored(mirrored(rows, (50, 30), True, True), (50, 30), True, True), rows)
+    window = (2, 1, 50, 30)
+    assert mirrored(rows, window, True, False).tolist() == [[21, 4, 28, 20, 1]]
+    assert mirrored(rows, window, False, True).tolist() == [[3, 32, 10, 48, 1]]
+    assert np.array_equal(mirrored(mirrored(rows, window, True, True), window, True, True), rows)
+
+
+def test_a_mirrored_image_lies_where_evaluation_has_it(samples):
+    plain, turned = (
+        next(batches_of(samples[:1], BoxAugmentation(scale=(0.5, 0.5), flip=flip, flip_vertical=flip)).epoch(0))
+        for flip in (0.0, 1.0)
+    )
+    # 60 x 120 in 64 x 96 is 48 x 96, and half of that 24 x 48, at the upper left
+    assert torch.equal(turned.images[:, :, :24, :48], plain.images[:, :, :24, :48].flip(2, 3))
+    assert torch.equal(turned.images[:, :, 24:], plain.images[:, :, 24:])
+    assert torch.equal(turned.images[:, :, :, 48:], plain.images[:, :, :, 48:])
+    x1, y1, x2, y2, label = plain.labels[0, 0].tolist()
+    assert turned.labels[0, 0].tolist() == pytest.approx([48 - x2, 24 - y2, 48 - x1, 24 - y1, label])
 
 
 def test_a_place_covers_the_input_or_lies_inside_it():

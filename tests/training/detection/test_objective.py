@@ -6,6 +6,7 @@ import torch
 from training.detection.tiny import SIDE, tiny_model
 from triscale.detection.losses import DetectionLoss
 from triscale.detection.matching import match
+from triscale.errors import TrainingError
 from triscale.training.detection.objective import DetectionObjective
 from triscale.training.optim import make_optimiser
 from triscale.training.plan import plan_of
@@ -61,3 +62,13 @@ def test_a_batch_without_any_box_is_finite_and_learns_that_nothing_is_there():
     assert 0 < result.loss < float("inf")
     assert all(torch.isfinite(each).all() for each in gradients.values())
     assert gradients["class_head.final.bias"].min() > 0  # all answers go down
+
+
+def test_one_image_whose_coarsest_map_is_a_pixel_is_refused_in_one_line():
+    model = tiny_model().train()
+    objective = DetectionObjective(DetectionLoss(), model)
+    small = IMAGES[:1, :, :32, :32]  # one pixel at level 5
+    with pytest.raises(TrainingError, match="the coarsest map of one image is one pixel"):
+        objective(model, small, objective.weigh(small, TARGETS[:1], 1.0)[0])
+    pair = IMAGES[:2, :, :32, :32]
+    assert objective(model, pair, objective.weigh(pair, TARGETS[:2], 1.0)[0]).loss.isfinite()

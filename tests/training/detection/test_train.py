@@ -13,6 +13,7 @@ from training.detection.tiny import tiny_model, tiny_set, train_tiny
 from training.test_resume import StopAt
 from training.tiny import tiny_model as tiny_network_model
 from triscale.data.detection.augment import BoxAugmentation
+from triscale.data.detection.dataset import BoxLabel
 from triscale.detection.detector import DetectorNet
 from triscale.detection.files import load
 from triscale.errors import TrainingError
@@ -154,6 +155,9 @@ def test_what_is_for_labels_is_refused(images, tmp_path):
         train_tiny(images, tmp_path / "run", tiny_model(classes=3))
     with pytest.raises(TrainingError, match="tiny is no detector, and the data has boxes"):
         train_tiny(images, tmp_path / "run", tiny_network_model(classes=2))
+    unknown = replace(images, val=(replace(images.val[0], boxes=(BoxLabel(1, 1, 9, 9, 2),)), *images.val[1:]))
+    with pytest.raises(TrainingError, match=r"val000\.png: a box has class 2, and there are 2; a label is a position"):
+        train_tiny(unknown, tmp_path / "run")
     empty = replace(images, val=tuple(replace(each, boxes=()) for each in images.val))
     with pytest.raises(TrainingError, match="none of its 8 val images has an object, so nothing could be judged"):
         train_tiny(empty, tmp_path / "run")

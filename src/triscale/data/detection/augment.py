@@ -15,6 +15,7 @@ from triscale.spec.placement import Box, fitted
 
 CROWD = -2.0  # class of a region in which nothing is taught
 MOST_BOXES = 100  # of one image; more are cut off, as in the released training
+Window = tuple[int, int, int, int]  # (top, left, bottom, right) of a part of the network's input, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ class Placed(NamedTuple):
     top: int
     left: int
 
-    def window(self, into: Size) -> tuple[int, int, int, int]:
-        """(top, left, bottom, right) of what shows in an input of (H, W)."""
+    def window(self, into: Size) -> Window:
+        """What shows in an input of (H, W)."""
         (height, width), (rows, columns) = self.size, into
         return (
             max(0, self.top),
@@ -117,18 +118,19 @@ def moved(rows: np.ndarray, scale: tuple[float, float], place: Placed) -> np.nda
     return made
 
 
-def mirrored(rows: np.ndarray, size: Size, across: bool, down: bool) -> np.ndarray:
-    """Rows of an input of (H, W) that was mirrored left to right, top to bottom, or both."""
+def mirrored(rows: np.ndarray, window: Window, across: bool, down: bool) -> np.ndarray:
+    """Rows of a part of the input that was mirrored left to right, top to bottom, or both."""
+    top, left, bottom, right = window
     made = rows.copy()
     if across:
-        made[:, [0, 2]] = size[1] - rows[:, [2, 0]]
+        made[:, [0, 2]] = left + right - rows[:, [2, 0]]
     if down:
-        made[:, [1, 3]] = size[0] - rows[:, [3, 1]]
+        made[:, [1, 3]] = top + bottom - rows[:, [3, 1]]
     return made
 
 
-def kept(rows: np.ndarray, window: tuple[int, int, int, int], visible: float, least_side: float) -> np.ndarray:
-    """Rows cut to what shows, (top, left, bottom, right).
+def kept(rows: np.ndarray, window: Window, visible: float, least_side: float) -> np.ndarray:
+    """Rows cut to what shows.
 
     Of what shows less than `visible`, or is smaller than `least_side`, the class becomes `CROWD`; what does not show at
     all is left out.

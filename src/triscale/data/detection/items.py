@@ -16,6 +16,7 @@ from triscale.data.detection.augment import (
     MOST_BOXES,
     BoxAugmentation,
     Placed,
+    Window,
     draw_place,
     kept,
     mirrored,
@@ -71,13 +72,17 @@ class BoxItems:
             rows = self._put(values, index, image, Placed(placement.used, 0, 0), None)
             return Item(values, rows[:MOST_BOXES])
         dice = dice_for(self.seed, epoch, index)
+        window = (0, 0, *self.size)
         if dice.random() < augmentation.mosaic:
             rows = self._mosaic(values, index, opened, augmentation, dice)
         else:
-            rows = self._drawn(values, index, opened, augmentation, dice)
+            rows, window = self._drawn(values, index, opened, augmentation, dice)
         across, down = (dice.random() < share for share in (augmentation.flip, augmentation.flip_vertical))
-        values = values[:: -1 if down else 1, :: -1 if across else 1]
-        return Item(values, mirrored(rows, self.size, across, down)[:MOST_BOXES])
+        # Where it lies: the filling stays on the side on which evaluation has it.
+        shown = values[window[0] : window[2], window[1] : window[3]]
+        if across or down:
+            shown[:] = shown[:: -1 if down else 1, :: -1 if across else 1].copy()
+        return Item(values, mirrored(rows, window, across, down)[:MOST_BOXES])
 
     def targets(self, indices: np.ndarray, made: Sequence[Any]) -> torch.Tensor:
         """(N, M, 5) float32, as many rows as the image with the most needs, at least one; see `PADDING`, `CROWD`."""
@@ -90,12 +95,12 @@ class BoxItems:
 
     def _drawn(
         self, values: np.ndarray, index: int, opened: Opener, augmentation: BoxAugmentation, dice: random.Random
-    ) -> np.ndarray:
-        """Put an image at a random size and place."""
+    ) -> tuple[np.ndarray, Window]:
+        """Put an image at a random size and place. Returns: its rows, and where it shows."""
         into = values.shape[0], values.shape[1]
         image = opened(index, self._needed(augmentation))
         placed = draw_place((image.height, image.width), into, augmentation, dice)
-        return self._put(values, index, image, placed, dice)
+        return self._put(values, index, image, placed, dice), placed.window(into)
 
     def _mosaic(
         self, values: np.ndarray, index: int, opened: Opener, augmentation: BoxAugmentation, dice: random.Random
@@ -109,7 +114,7 @@ class BoxItems:
         for number, other in enumerate(others):
             top, left = (row if number >= 2 else 0), (column if number % 2 else 0)
             part = values[top : height if number >= 2 else row, left : width if number % 2 else column]
-            rows = self._drawn(part, other, opened, augmentation, dice)
+            rows, _ = self._drawn(part, other, opened, augmentation, dice)
             found.append(rows + np.array([left, top, left, top, 0], np.float32))
         return np.concatenate(found)
 

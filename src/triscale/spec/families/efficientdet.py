@@ -41,7 +41,7 @@ class Member(NamedTuple):
     drop_connect: float = 0.2
 
 
-# google/automl hparams_config.py; Tan, Pang & Le 2020, table 1. What departs from the rule of section 4.3 is in
+# google/automl hparams_config.py; Tan, Pang & Le 2020, table 1. What departs from the rule of section 4.2 is in
 # spec/released_detectors.py.
 #                            backbone              pixels channels pyramid heads scale fusion
 D = {

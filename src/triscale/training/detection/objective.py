@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from triscale.detection.detector import DetectorNet
 from triscale.detection.losses import DetectionLoss, LossSums
 from triscale.detection.matching import Matches, match
+from triscale.errors import TrainingError
 from triscale.training.answer import Answer
 
 
@@ -39,7 +42,8 @@ class DetectionObjective:
 
     def __call__(self, model: nn.Module, images: Tensor, wanted: Wanted) -> Answer:
         """The loss over what the images count for; beside it the sums "class_loss", "box_loss" and "positives"."""
-        logits, offsets = model(images)
+        with one_value_told():
+            logits, offsets = model(images)
         sums = self.loss.sums(logits, offsets, wanted.matches, self.anchors(images))
         loss = self.loss.total(sums, wanted.weight)
         return Answer(loss, self.told(sums))
@@ -54,3 +58,20 @@ class DetectionObjective:
     def anchors(self, images: Tensor) -> Tensor:
         """(A, 4), in pixels of the images."""
         return self.model.anchors((images.shape[2], images.shape[3]))
+
+
+@contextlib.contextmanager
+def one_value_told() -> Generator[None]:
+    """Within the block, a BatchNorm that sees one value a channel is one line: P7 of one image of 128 pixels is one.
+
+    Raises: TrainingError instead of PyTorch's ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            "the coarsest map of one image is one pixel, of which BatchNorm has no statistics: train with more images "
+            'at once or larger ones, or set norms = "frozen".'
+        ) from error

@@ -86,9 +86,11 @@ class Overfit:
 
     def verdict(self) -> str:
         """What to do, for people; it follows from the score and the data check alone."""
-        score = f"mAP50 {self.map50:.2f} on the {self.images} images it was trained on"
+        score = f"mAP50 {self.seen:.2f} on the {self.images} images it was trained on"
         if self.map50 < self.seen:
-            score += f" ({self.seen:.2f} by heart, but objects of other images are not told from what is beside them)"
+            score += (
+                f", by heart: objects of other images are not told from what is beside them (AP50 {self.map50:.2f})"
+            )
         if self.learnt:
             found = _counted(self.findings)
             return f"{score}: they can be learnt" + (f"; the data check found {found} all the same" if found else "")

@@ -64,6 +64,12 @@ class BoxTask:
                     f"Recipe.{name}{shown} is for images with labels, and {self.dataset.root} has boxes; leave it out."
                 )
         require_objects(self.dataset)
+        for sample in (*self.dataset.train, *self.dataset.val, *self.dataset.test):
+            wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
+            if wrong:
+                raise TrainingError(
+                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; a label is a position in them."
+                )
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
         """See `Task.objective`; images count as they have positives."""
