@@ -160,6 +160,7 @@ def test_an_export_says_how_many_detections_were_compared(file, photos, tmp_path
     [
         (("--suppression", "in", "--method", "soft"), "soft suppression cannot be part of a graph; leave it out"),
         (("--iou", "2"), "Suppression.iou must be in 0..1, got 2"),
+        (("--images", "nothing"), "nothing: no such file"),
     ],
 )
 def test_an_export_that_cannot_be_is_one_line(file, tmp_path, arguments, said):

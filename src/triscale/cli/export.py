@@ -87,12 +87,12 @@ def export_command(
     source = open_model(model, module, size)
     rule = _rule(source, method, iou, score, classes)
     size = size or source.preprocessing.size
-    written = export(source, out, engine, size, suppression, rule)
     if images:
         compared = torch.stack([load_image(p, source.preprocessing, size) for p in image_files(images)[:count]])
     else:
         shape = (count, source.in_channels, *size)
         compared = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    written = export(source, out, engine, size, suppression, rule)
     detects = isinstance(source, DetectorNet)
     check = verify_detector(source, written.path, compared) if detects else verify(source, written.path, compared)
     latency = measure_fresh(written.path)

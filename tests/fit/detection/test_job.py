@@ -114,6 +114,13 @@ def test_an_impossible_budget_is_one_line(data, tmp_path):
     assert "the smallest that can be reached has params" in said
 
 
+def test_a_split_without_objects_is_told_before_anything_is_chosen(tmp_path, monkeypatch):
+    data = write_coco(tmp_path / "shapes", [each for each in drawn_set(20) if each.split == "train" or not each.boxes])
+    monkeypatch.setattr(job, "choose_detector", lambda *_: pytest.fail("it chose"))
+    said = refusal("fit", data, "--budget", BUDGET, "--out", tmp_path / "run")
+    assert "none of its 1 val images has an object, so nothing could be judged" in said
+
+
 def test_a_job_that_goes_on_never_chooses_again(data, tmp_path, monkeypatch):
     seen = []
 

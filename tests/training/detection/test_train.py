@@ -18,6 +18,7 @@ from triscale.detection.detector import DetectorNet
 from triscale.detection.files import load
 from triscale.errors import TrainingError
 from triscale.training.batch_size import train_with_what_fits
+from triscale.training.distillation import Distillation
 from triscale.training.progress import SilentProgress
 from triscale.training.progressive import Progressive
 from triscale.training.recipe import Recipe
@@ -151,6 +152,8 @@ def test_what_is_for_labels_is_refused(images, tmp_path):
         train_tiny(images, tmp_path / "run", mixup=0.2)
     with pytest.raises(TrainingError, match=r"Recipe.progressive.mixup \(0, 0.2\) is for images with labels"):
         train_tiny(images, tmp_path / "run", progressive=Progressive(stages=2, smallest=32, mixup=(0, 0.2)))
+    with pytest.raises(TrainingError, match=r"Recipe.distillation is for images with labels, and"):
+        train_tiny(images, tmp_path / "run", distillation=Distillation("teacher"))
     with pytest.raises(TrainingError, match="tiny tells 3 classes, the data has 2; make the model with num_classes=2"):
         train_tiny(images, tmp_path / "run", tiny_model(classes=3))
     with pytest.raises(TrainingError, match="tiny is no detector, and the data has boxes"):

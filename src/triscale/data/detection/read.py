@@ -102,7 +102,10 @@ def _refusal(listing: BoxListing, findings: Sequence[BoxFinding]) -> DataError:
     left = len(findings) - _SHOWN
     more = f"; and {left} more (triscale data check names them all)" if left > 0 else ""
     count = "1 record" if len(findings) == 1 else f"{len(findings)} records"
-    return DataError(f"{listing.root}: {count} cannot be used: {shown}{more}. To go on without them: --skip-broken.")
+    way = "To go on without them: --skip-broken."
+    if any(each.kind == "wrong-form" for each in findings):
+        way = "Write them in the format's own form; --skip-broken would learn those that fit by chance."
+    return DataError(f"{listing.root}: {count} cannot be used: {shown}{more}. {way}")
 
 
 def _split(

@@ -36,6 +36,7 @@ from triscale.spec.families.efficientdet import detector
 from triscale.spec.files import write_network
 from triscale.training.detection.coco import require_coco
 from triscale.training.detection.settings import DetectionSettings
+from triscale.training.detection.task import require_objects
 from triscale.training.loop import require_splits, train
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
@@ -125,6 +126,7 @@ def open_boxes(job: Job, progress: Progress | None = None) -> BoxDataset:
     finally:
         progress.finish()
     require_splits(dataset)
+    require_objects(dataset)
     return dataset
 
 

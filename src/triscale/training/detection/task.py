@@ -63,24 +63,17 @@ class BoxTask:
             given |= {f"progressive.{name}": (getattr(growing, name), None) for name in _GROWING_FOR_LABELS}
         for name, (value, nothing) in given.items():
             if value != nothing:
+                shown = f" {value!r}" if isinstance(value, (float, str)) else ""
                 raise TrainingError(
-                    f"Recipe.{name} {value!r} is for images with labels, and {self.dataset.root} has boxes; "
-                    f"leave it out."
+                    f"Recipe.{name}{shown} is for images with labels, and {self.dataset.root} has boxes; leave it out."
                 )
-        for split in ("train", "val", "test"):
-            samples = getattr(self.dataset, split)
-            if samples and not any(not box.crowd for sample in samples for box in sample.boxes):
+        require_objects(self.dataset)
+        for sample in (*self.dataset.train, *self.dataset.val, *self.dataset.test):
+            wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
+            if wrong:
                 raise TrainingError(
-                    f"{self.dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could "
-                    f"be {'learnt' if split == 'train' else 'judged'}; choose other images for it."
+                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; a label is a position."
                 )
-            for sample in samples:
-                wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
-                if wrong:
-                    raise TrainingError(
-                        f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; "
-                        f"a label is a position in them."
-                    )
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
         """See `Task.objective`; images count as they have positives."""
@@ -132,6 +125,17 @@ class BoxTask:
         """See `Task.told`: every class, what was taken for what, and the kinds of mistakes."""
         record = {} if shown.details is None else shown.details.record()
         return Told({}, {"images": shown.count, "objects": shown.objects, **record}, {})
+
+
+def require_objects(dataset: BoxDataset) -> None:
+    """Raises: TrainingError for a split that has images and no object."""
+    for split in ("train", "val", "test"):
+        samples = getattr(dataset, split)
+        if samples and not any(not box.crowd for sample in samples for box in sample.boxes):
+            raise TrainingError(
+                f"{dataset.root}: none of its {len(samples)} {split} images has an object, so nothing could be "
+                f"{'learnt' if split == 'train' else 'judged'}; choose other images for it."
+            )
 
 
 def _detector(model: Model) -> DetectorNet:
