@@ -68,7 +68,8 @@ class BoxTask:
             wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
             if wrong:
                 raise TrainingError(
-                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; a label is a position in them."
+                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; "
+                    f"a label is a position in them."
                 )
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
