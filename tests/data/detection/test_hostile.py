@@ -104,6 +104,7 @@ HUGE = 10**400
         ("images", "file_name", "x" * 5000, "missing"),
         ("images", "file_name", "a\0.png", "missing"),
         ("categories", "supercategory", [], None),
+        ("images", "id", "\n", "unknown-image"),
     ],
 )
 def test_values_that_no_program_expects(name, field, value, kind, folder):
@@ -113,7 +114,20 @@ def test_values_that_no_program_expects(name, field, value, kind, folder):
     report = check_boxes(folder / "all.json")
     found = {each.kind for each in report.findings} - {"unused-class"}
     assert found == ({kind} if kind else set())
+    assert not any("\n" in each.said() for each in report.findings)
     assert all(len(each.said()) < 400 for each in report.findings if kind != "missing")
+
+
+def test_ids_and_names_of_several_lines_are_told_in_one(folder):
+    document = sound_document()
+    document["images"].append({"id": 1, "file_name": "a\nb.png"})
+    document["categories"].append({"id": "\n", "name": "class 1"})
+    document["annotations"].append({"id": 9, "image_id": 0, "category_id": 7, "bbox": [1, 1, 9, 9]})
+    (folder / "all.json").write_text(json.dumps(document))
+    found = {each.kind: each.message for each in check_boxes(folder / "all.json").findings}
+    assert found["duplicate-id"].startswith(r"'a\nb.png' has the id of 'b.png'")
+    assert found["unknown-class"] == r"category_id 7 is none of the categories (1, 2, '\n')"
+    assert found["class-names"].startswith(r"class 'class 1' has the ids 1 and '\n'")
 
 
 def test_a_number_and_a_word_that_look_alike_are_two_ids(folder):

@@ -56,7 +56,7 @@ def doubtful_names(named: Sequence[NamedClass]) -> list[BoxFinding]:
     for each in named:
         before = ids.setdefault((each.path, each.name), each)
         if before.key != each.key:
-            message = f"class {each.name!r} has the ids {before.key} and {each.key}; it is read as one class"
+            message = f"class {each.name!r} has the ids {before.key!r} and {each.key!r}; it is read as one class"
             findings.append(BoxFinding("class-names", each.path, each.record, message, before.record))
         if each.name in trained or not trained:
             groups[_plain(each.name)].setdefault(each.name, each)

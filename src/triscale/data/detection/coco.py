@@ -158,7 +158,8 @@ def _images(file: _File, gathered: Gathered) -> dict[Any, Image]:
             message = f"id {shown(each.id)} and file_name {shown(each.file_name)}; expected a number and a name"
             gathered.findings.append(BoxFinding("bad-record", file.path, where, message))
         elif each.id in images:
-            message = f"{each.file_name} has the id of {images[each.id].file_name}; whose boxes are whose is unknown"
+            names = shown(each.file_name), shown(images[each.id].file_name)
+            message = f"{names[0]} has the id of {names[1]}; whose boxes are whose is unknown"
             gathered.findings.append(BoxFinding("duplicate-id", file.path, where, message))
         else:
             images[each.id] = each
@@ -200,7 +201,7 @@ def _fault(each: Annotation, images: dict[Any, Image], names: dict[Any, str]) ->
     if each.image_id not in images:
         return "unknown-image", f"image_id {shown(each.image_id)} is none of the {len(images)} images of the file"
     if each.category_id not in names:
-        known = ", ".join(str(number) for number in sorted(names, key=order_of)[:8])
+        known = ", ".join(key_of(number, 0) for number in sorted(names, key=order_of)[:8])
         return "unknown-class", f"category_id {shown(each.category_id)} is none of the categories ({known})"
     return box_fault(each.bbox)
 

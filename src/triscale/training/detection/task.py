@@ -63,7 +63,7 @@ class BoxTask:
             given |= {f"progressive.{name}": (getattr(growing, name), None) for name in _GROWING_FOR_LABELS}
         for name, (value, nothing) in given.items():
             if value != nothing:
-                shown = f" {value!r}" if isinstance(value, (float, str)) else ""
+                shown = f" {value!r}" if isinstance(value, (float, str, tuple)) else ""
                 raise TrainingError(
                     f"Recipe.{name}{shown} is for images with labels, and {self.dataset.root} has boxes; leave it out."
                 )
@@ -72,7 +72,8 @@ class BoxTask:
             wrong = [box.label for box in sample.boxes if not 0 <= box.label < classes]
             if wrong:
                 raise TrainingError(
-                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; a label is a position."
+                    f"{sample.path}: a box has class {wrong[0]}, and there are {classes}; "
+                    f"a label is a position in them."
                 )
 
     def objective(self, model: Model) -> tuple[Objective, Callable[..., tuple[Any, float]]]:
