@@ -103,7 +103,11 @@ def test_two_processes_do_what_one_does(tmp_path, forks, more):
     assert forks.run(training(tmp_path / "set", tmp_path / "two", 2, given)) == (0, "")
     one, two = last_tensors(tmp_path / "one"), last_tensors(tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
-    assert max(float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point()) < 1e-4
+    apart = {k: float((one[k] - two[k]).abs().max()) for k in one if one[k].is_floating_point()}
+    assert max(far for k, far in apart.items() if not k.startswith("optimiser.")) < 1e-4  # weights and statistics
+    # Momentum is a sum of some ten gradients, in whose last digits the order of adding shows.
+    momenta = [far / float(one[k].abs().max()) for k, far in apart.items() if k.endswith("momentum_buffer")]
+    assert max(momenta) < 1e-3
     first, other = epochs(tmp_path / "one")[-1], epochs(tmp_path / "two")[-1]
     assert other["train"]["positives"] == first["train"]["positives"]
     assert other["raw"]["loss"] == pytest.approx(first["raw"]["loss"], rel=1e-3)
