@@ -29,9 +29,15 @@ if not {whole!r}:
     import triscale.deployment.latency, triscale.fit.job, triscale.report.page
     triscale.fit.job.measure_fresh = triscale.deployment.latency.measure
     triscale.report.page.page = lambda report: report.title
-from triscale.cli.main import main
+import triscale.cli.main as command
+run = command._run
+def heeding(given):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGINT}})
+    return run(given)
+command._run = heeding
+signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGINT}})  # one that comes now is for the command, not for this
 open({ready!r}, "w").close()
-code = main({arguments!r})
+code = command.main({arguments!r})
 sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code)

@@ -98,9 +98,15 @@ def test_ctrl_c_is_one_line_at_every_stage_and_the_same_command_goes_on(photos, 
 STARTING = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from triscale.cli.main import main
+import triscale.cli.main as command
+run = command._run
+def heeding(given):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return run(given)
+command._run = heeding
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # one that comes now is for the command, not for this
 print("ready", flush=True)
-sys.exit(main(sys.argv[1:]))
+sys.exit(command.main(sys.argv[1:]))
 """
 
 
