@@ -45,8 +45,9 @@ from triscale.models.grow import grow
 from triscale.spec.families import network
 from triscale.spec.network import Network
 from triscale.spec.scaling import scale
+from triscale.training.answer import Objective
 from triscale.training.evaluate import evaluate, place
-from triscale.training.objective import Objective, Supervised
+from triscale.training.objective import Supervised
 from triscale.training.optim import make_optimiser
 from triscale.training.plan import Plan, plan_of
 from triscale.training.prepare import prepared, training_mode
