@@ -72,6 +72,10 @@ def test_weights_of_other_classes_begin_with_every_class_at_its_prior(tmp_path):
     assert with_classes(trained, 5) is trained
 
 
+def test_other_classes_leave_the_floats_as_they_are():
+    assert {each.dtype for each in with_classes(small_model().double(), 3).parameters()} == {torch.float64}
+
+
 def test_a_name_takes_the_size_of_the_weights_and_a_detector_keeps_its_own(tmp_path):
     trained = create_detector("efficientdet_lite0")
     trained.preprocessing = trained.preprocessing.__class__((96, 160), fit="letterbox")

@@ -15,6 +15,7 @@ from triscale.models.create import create_model
 from triscale.models.files import save
 from triscale.models.weights import export_state_dict as export_network
 from triscale.spec.card import ModelCard
+from triscale.spec.detector import Anchors, Heads
 from triscale.spec.families import network
 from triscale.spec.families.efficientdet import SYMMETRIC_PYRAMID, detector
 from triscale.spec.network import Head, Numerics
@@ -170,6 +171,33 @@ def test_our_file_brings_preprocessing_numerics_and_card(tmp_path):
     assert other.preprocessing == model.preprocessing
     assert (other.card.classes, other.card.origin, other.card.metrics) == (model.card.classes, "mine", {"map": 0.5})
     assert torch.equal(answer(other, photos(96, 96))[0], answer(model, photos(96, 96))[0])
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("pyramid.fusion", {"pyramid": bifpn(16, 2, fusion="softmax")}),
+        ("pyramid.activation", {"pyramid": bifpn(16, 2, activation="relu6")}),
+        ("heads.activation", {"heads": Heads(2, activation="relu6")}),
+    ],
+)
+def test_our_file_of_equal_shapes_that_answers_differently_is_refused(tmp_path, field, changes):
+    save(small_model(), tmp_path / "model.safetensors")
+    other = fresh(**changes)
+    before = {key: tensor.clone() for key, tensor in other.state_dict().items()}
+    with pytest.raises(WeightsError, match=rf"was trained with {field} .*ts\.load\(path\)"):
+        load_weights(other, tmp_path / "model.safetensors")
+    assert equal(other.state_dict(), before)
+
+
+def test_offsets_from_other_anchors_are_left_out(tmp_path):
+    model, other = small_model(), fresh(anchors=Anchors(octaves=(0.1, 0.6)))
+    save(model, tmp_path / "model.safetensors")
+    before = other.box_head.final.weight.detach().clone()
+    report = load_weights(other, tmp_path / "model.safetensors")
+    assert report.adapted == ("box_head.final.weight", "box_head.final.bias")
+    assert torch.equal(other.box_head.final.weight, before)
+    assert torch.equal(other.class_head.final.weight, model.class_head.final.weight)
 
 
 def test_weights_of_another_detector_are_refused_and_change_nothing():

@@ -73,11 +73,14 @@ def create_detector_with_report(
 def with_classes(model: DetectorNet, classes: int) -> DetectorNet:
     """The same detector with a fresh last convolution for so many classes; the model itself where it has as many.
 
+    It is where the model is, in the same floats.
+
     Raises: SpecError for an impossible number.
     """
     if model.outputs == classes:
         return model
-    made = DetectorNet(replace(model.detector, classes=classes), model.preprocessing)
+    last = model.class_head.final.weight
+    made = DetectorNet(replace(model.detector, classes=classes), model.preprocessing, device=last.device).to(last.dtype)
     report = load_weights(made, model.state_dict(), model.detector.backbone.numerics)
     made.card = model.card
     _settle(made, report)

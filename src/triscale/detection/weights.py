@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -147,12 +147,16 @@ def _load(
     """A whole detector."""
     where = "the state dict" if file is None else str(file.path)
     own = None if file is None else own_detector(file)
+    if own is not None:
+        _require_same(model, own.detector, where)
     biased = any(key in tensors for key in BIASES)
     shaped = model
     if biased != model.detector.redundant_bias:
         shaped = DetectorNet(replace(model.detector, redundant_bias=biased), model.preprocessing, device="meta")
     ours = _renamed(shaped, tensors, naming, where)
     fitted, adapted, new = _of_one_layout(fit(model.name, shaped.state_dict(), ours, where, STEM, ANSWERS))
+    if own is not None and own.detector.anchors != model.detector.anchors:
+        fitted, adapted = _without_offsets(fitted, adapted)
 
     backbone, pyramid, how = _numerics(model, numerics, own, naming, biased)
     model.set_redundant_bias(biased)
@@ -197,6 +201,29 @@ def _of_one_layout(found: Fitted) -> Fitted:
     others = tuple(key for key in found.tensors if key.startswith(CLASSES))
     kept = {key: tensor for key, tensor in found.tensors.items() if key not in others}
     return Fitted(kept, (*others, *found.adapted), found.new)
+
+
+def _require_same(model: DetectorNet, written: Detector, where: str) -> None:
+    """Tensors of equal shapes are not yet of one detector: what is between them must be the same too.
+
+    Raises: WeightsError naming the first field that differs.
+    """
+    for part in ("pyramid", "heads"):
+        ours, theirs = getattr(model.detector, part), getattr(written, part)
+        for each in fields(ours):
+            wanted, found = getattr(ours, each.name), getattr(theirs, each.name)
+            if each.compare and each.name != "prior" and wanted != found:  # the prior is where fresh weights begin
+                shown = "others" if each.name == "nodes" else f"{found!r}, not {wanted!r}"
+                raise WeightsError(
+                    f"{where}: was trained with {part}.{each.name} {shown}, so it would answer differently as "
+                    f"{model.name}; take the detector that the file describes, ts.load(path)."
+                )
+
+
+def _without_offsets(tensors: dict[str, Tensor], adapted: tuple[str, ...]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Without the box head's last convolution: offsets are from anchors, and of others they are other boxes."""
+    dropped = tuple(key for key in tensors if key.startswith(BOXES))
+    return {key: tensor for key, tensor in tensors.items() if key not in dropped}, (*adapted, *dropped)
 
 
 def _numerics(
