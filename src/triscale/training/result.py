@@ -62,7 +62,7 @@ def ship(
     model.eval()
     dataset = task.dataset
     val = _evaluate(model, task, "val", plan, world)
-    test = _evaluate(model, task, "test", plan, world) if dataset.test else None
+    test = task.on_terms_of(val, _evaluate(model, task, "test", plan, world)) if dataset.test else None
     shown = val if test is None else test
     told = task.told(shown, val)
     split = "val" if test is None else "test"

@@ -133,6 +133,10 @@ class Task(Protocol[E]):
         """What is logged of an epoch's training."""
         ...
 
+    def on_terms_of(self, val: E, test: E) -> E:
+        """The test evaluation with all that could be chosen on it, such as a threshold, as validation chose it."""
+        ...
+
     def told(self, shown: E, val: E) -> Told:
         """What is shipped beside the figures. shown: the evaluation that is told, of test where there is one."""
         ...

@@ -91,6 +91,14 @@ def test_a_threshold_can_be_given():
     assert best.f1 >= details.f1
 
 
+def test_the_same_answers_can_be_judged_at_another_threshold():
+    found, samples = random_set(3)
+    before, wanted = (score_detections(found, samples, tuple("abcd"), threshold=each) for each in (None, 0.4))
+    after = before.at(0.4)
+    assert after.figures == before.figures
+    assert (after.metrics(), after.details.record()) == (wanted.metrics(), wanted.details.record())
+
+
 def test_best_threshold_is_the_highest_of_those_with_the_best_f1():
     score, hit = np.array([0.9, 0.8, 0.8, 0.1]), np.array([True, False, True, False])
     assert best_threshold(score, hit, 2) == 0.8  # 2/3, then 4/5 for both of 0.8 together, then 4/6

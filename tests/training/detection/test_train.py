@@ -41,7 +41,7 @@ def epochs(folder):
 
 
 def test_it_learns_and_leaves_a_detector_with_its_figures(images, tmp_path):
-    dataset = replace(images, test=images.val)
+    dataset = replace(images, test=images.train[:8])
     result = train_tiny(dataset, tmp_path / "run", **LEARNING)
     assert result.val.score >= 0.15 and result.val.figures["map50"] >= 0.4
     first = epochs(tmp_path / "run")[0]
@@ -51,6 +51,8 @@ def test_it_learns_and_leaves_a_detector_with_its_figures(images, tmp_path):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert (metrics["split"], metrics["images"]) == ("test", 8)
     assert metrics["map50"] == result.test.figures["map50"] and metrics["val_map"] == result.val.score
+    assert metrics["threshold"] == result.val.details.threshold  # chosen where the weights were
+    assert result.test.details.threshold == result.val.details.threshold
     assert set(metrics["per_class"]) <= {"red", "blue"} and "ece" not in metrics
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert [each["name"] for each in evaluation["classes"]] == ["red", "blue"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,16 @@ class DetectionEvaluation:
         loss = None if math.isnan(self.loss) else self.loss
         more = {} if self.details is None else self.details.metrics()
         return {**flat, **more, "loss": loss, "per_class": self.per_class}
+
+    def at(self, threshold: float) -> DetectionEvaluation:
+        """The same answers judged at another score; COCO's figures do not depend on it."""
+        own = self.details
+        if own is None:
+            return self
+        names = [each.name for each in own.classes]
+        objects = np.array([each.objects for each in own.classes])
+        ap, ap50 = [each.ap for each in own.classes], [each.ap50 for each in own.classes]
+        return replace(self, details=_details(own.matches, names, objects, ap, ap50, threshold))
 
     def said(self) -> str:
         """The figures that people ask for first."""

@@ -122,6 +122,10 @@ class BoxTask:
         parts = {name: sums.mean(name) for name in ("class_loss", "box_loss")}
         return {"loss": sums.mean(), **parts, "positives": sums.sums.get("positives", 0.0) / max(1, sums.images)}
 
+    def on_terms_of(self, val: DetectionEvaluation, test: DetectionEvaluation) -> DetectionEvaluation:
+        """See `Task.on_terms_of`: the score from which boxes count is the one that is best on validation images."""
+        return test if val.details is None else test.at(val.details.threshold)
+
     def told(self, shown: DetectionEvaluation, val: DetectionEvaluation) -> Told:
         """See `Task.told`: every class, what was taken for what, and the kinds of mistakes."""
         record = {} if shown.details is None else shown.details.record()
