@@ -93,8 +93,8 @@ def test_name_and_data_that_do_not_go_together_are_one_line(net, boxes, images, 
         f"{boxes} has boxes, and tiny is no detector: name one (`triscale list`), or make one of a network with" in said
     )
     assert "--overfit is for detectors" in refusal("train", tmp_path / "net.json", images, "--overfit", "8")
-    assert "--overfit takes how many images are learnt, such as 8, got 0" in refusal(
-        "train", net, boxes, "--overfit", 0
+    assert "--overfit takes how many images are learnt, 1 to 64, such as 8; got 65" in refusal(
+        "train", net, boxes, "--overfit", 65
     )
     assert "no pyramid is called 'bipfn'; choose one of" in refusal("train", net, boxes, "--pyramid", "bipfn")
     assert "--backbone is for detectors; tiny is a network" in refusal(

@@ -67,6 +67,17 @@ def test_far_away_logits_stay_finite():
     torch.testing.assert_close(logits.grad, torch.tensor([[0.75, -0.25], [0.75, 0.0]]))
 
 
+@pytest.mark.parametrize("kind", ["iou", "giou", "diou", "ciou"])
+def test_sides_far_too_long_stay_finite_in_every_loss_of_boxes(kind):
+    anchors = anchor_boxes(Anchors(), (3,), (64, 64), ((8, 8),))
+    matches = match(torch.tensor([[[8.0, 8.0, 40.0, 40.0, 0.0]]]), anchors)
+    offsets = torch.full((1, len(anchors), 4), 200.0, requires_grad=True)
+    loss = DetectionLoss(overlap=kind)
+    total = loss.total(loss.sums(torch.zeros(1, len(anchors), 1), offsets, matches, anchors))
+    total.backward()
+    assert total.isfinite() and offsets.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(kind):
     torch.manual_seed(0)

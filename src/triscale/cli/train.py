@@ -165,8 +165,11 @@ def _require_fit(subject: Subject, data: str, overfit: int | None) -> None:
         )
     if overfit is not None and not boxed:
         raise SpecError("--overfit is for detectors, whose data is harder to get right; leave it out.")
-    if overfit is not None and overfit < 1:
-        raise SpecError(f"--overfit takes how many images are learnt, such as 8, got {overfit}.")
+    if overfit is not None:
+        from triscale.training.detection.overfit import MOST
+
+        if not 1 <= overfit <= MOST:
+            raise SpecError(f"--overfit takes how many images are learnt, 1 to {MOST}, such as 8; got {overfit}.")
     if boxed:
         from triscale.training.detection.coco import require_coco
 

@@ -17,6 +17,7 @@ from triscale.spec.checks import shown
 
 # Logits that are taken at a time: of a thread on a CPU, so that all steps find them in its cache, and elsewhere.
 _GROUP_CPU, _GROUP_OTHER = 2**16, 2**24
+_LARGEST = 8.0  # log of a side over its anchor's, in the IoU losses: 3,000 times as long
 
 
 class LossSums(NamedTuple):
@@ -76,7 +77,9 @@ class DetectionLoss:
         boxes = huber(predicted, encode(matches.boxes, owners), self.delta)
         overlaps = boxes.new_zeros(())
         if self.overlap is not None:
-            overlaps = (1 - overlap(decode(predicted, owners), matches.boxes, self.overlap)).sum()
+            # A side that overflows would make the loss, and from it all weights, NaN.
+            bounded = torch.cat((predicted[:, :2], predicted[:, 2:].clamp(max=_LARGEST)), 1)
+            overlaps = (1 - overlap(decode(bounded, owners), matches.boxes, self.overlap)).sum()
         return LossSums(classes, boxes, overlaps, matches.positives)
 
     def total(self, sums: LossSums, normaliser: float | Tensor | None = None) -> Tensor:

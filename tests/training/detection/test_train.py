@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from training.detection.tiny import tiny_model, tiny_set, train_tiny
 from training.test_resume import StopAt
 from training.tiny import tiny_model as tiny_network_model
+from triscale.data.augment import Augmentation
 from triscale.data.detection.augment import BoxAugmentation
 from triscale.data.detection.dataset import BoxLabel
 from triscale.detection.detector import DetectorNet
 from triscale.detection.files import load
 from triscale.errors import TrainingError
 from triscale.training.batch_size import train_with_what_fits
+from triscale.training.detection.task import BoxTask
 from triscale.training.distillation import Distillation
 from triscale.training.progress import SilentProgress
 from triscale.training.progressive import Progressive
@@ -59,6 +61,14 @@ def test_it_learns_and_leaves_a_detector_with_its_figures(images, tmp_path):
     shipped = load(tmp_path / "run" / "model.safetensors")
     assert isinstance(shipped, DetectorNet) and shipped.card.classes == ("red", "blue")
     assert result.calibration is None
+
+
+def test_what_is_for_labels_alone_is_said_to_do_nothing(images):
+    images = replace(images, train=tuple(each for each in images.train if each.boxes))
+    assert BoxTask(images, Recipe(label_smoothing=0.0, augmentation=Augmentation(flip=0.0))).notes(None) == ()
+    said = BoxTask(images, Recipe(augmentation=Augmentation(crop_area=(0.5, 1.0)))).notes(None)
+    assert [line.split(" is for images with labels")[0] for line in said] == ["label_smoothing 0.1", "augmentation"]
+    assert ["detection.loss.smoothing" in said[0], "detection.augmentation" in said[1]] == [True, True]
 
 
 @pytest.mark.parametrize(("step", "number"), [(2, signal.SIGINT), (3, signal.SIGTERM), (8, signal.SIGINT)])

@@ -43,6 +43,7 @@ LEARNT, BROKEN = 0.9, 0.5  # mAP50 from which the images were learnt, and below 
 STEPS = 480
 LOOKED_AT = 60  # steps from one score to the next: what is learnt early ends early
 VIEWS = 3  # batches that are scored, which are never trained on
+MOST = 64  # images that are learnt: all of them are one batch
 OTHERS = 16  # images of the set that are not trained on, at most
 BY_HEART = 0.5  # AP50 of their objects, as one class, below which the N images were learnt by heart only
 ALPHA = 0.4  # of the focal loss: objects count for more, and so their classes are learnt sooner
@@ -160,9 +161,11 @@ def overfit(
         fast and how long is chosen here. findings: of the data check, for the verdict. steps: at most, by default
         `STEPS`.
     It ends early where the images are learnt.
-    Raises: TrainingError where no image has an object, or a value is not finite; MissingExtraError without
-        faster-coco-eval.
+    Raises: TrainingError for more than `MOST` images, where none has an object, or a value is not finite;
+        MissingExtraError without faster-coco-eval.
     """
+    if not 1 <= count <= MOST:
+        raise TrainingError(f"overfit learns 1 to {MOST} images, as one batch, got {count}; 8 are enough.")
     require_coco()
     steps = STEPS if steps is None else steps
     progress, began = progress or SilentProgress(), time.perf_counter()
@@ -203,7 +206,7 @@ def _recipe(recipe: Recipe, images: int, steps: int) -> Recipe:
         freeze=recipe.freeze,
         channels_last=recipe.channels_last,
         checkpoint_activations=recipe.checkpoint_activations,
-        precision=recipe.precision,
+        precision="fp32" if recipe.precision == "fp16" else recipe.precision,  # no loss is scaled here
         seed=recipe.seed,
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from triscale.data.augment import Augmentation
 from triscale.data.detection.dataset import BoxDataset
 from triscale.data.loader import Batches
 from triscale.detection.detector import DetectorNet
@@ -82,9 +83,21 @@ class BoxTask:
         return made, made.weigh
 
     def notes(self, objective: Objective) -> tuple[str, ...]:
-        """On images without objects, of which only what is nowhere is learnt."""
-        empty = sum(not sample.boxes for sample in self.dataset.train)
-        return (f"{empty} of {len(self.dataset.train)} training images have no object",) if empty else ()
+        """On images without objects, of which only what is nowhere is learnt, and on what boxes have a field of."""
+        said, own = [], self.recipe
+        if empty := sum(not sample.boxes for sample in self.dataset.train):
+            said.append(f"{empty} of {len(self.dataset.train)} training images have no object")
+        if own.label_smoothing:
+            said.append(
+                f"label_smoothing {own.label_smoothing:g} is for images with labels and does nothing here; "
+                f"detection.loss.smoothing is for boxes"
+            )
+        plain = Augmentation()
+        if replace(own.augmentation, flip=plain.flip, flip_vertical=plain.flip_vertical) != plain:
+            said.append(
+                "augmentation is for images with labels and does nothing here; detection.augmentation is for boxes"
+            )
+        return tuple(said)
 
     def training_batches(self, preprocessing: Preprocessing, plan: Plan, stage: Stage, world: World) -> Batches:
         """See `Task.training_batches`."""
