@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,7 +127,15 @@ def fit(job: Job, run: RunFolder, dataset: Dataset, report: Reporter, progress: 
 
 def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
     """Read and check the data. Raises: DataError or TrainingError for what cannot be learnt from, naming the files."""
-    progress = progress or SilentProgress()
+    with looking(progress or SilentProgress()) as tell:
+        dataset = read_dataset(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
+    require_splits(dataset)
+    return dataset
+
+
+@contextmanager
+def looking(progress: Progress) -> Generator[Callable[[int, int], None]]:
+    """A bar over the images of a set that are looked at; gives what is to be called with (done, of how many)."""
     told = 0
 
     def tell(done: int, total: int) -> None:
@@ -137,11 +146,9 @@ def open_dataset(job: Job, progress: Progress | None = None) -> Dataset:
         told = done
 
     try:
-        dataset = read_dataset(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
+        yield tell
     finally:
         progress.finish()
-    require_splits(dataset)
-    return dataset
 
 
 def median_side(dataset: Dataset) -> int:

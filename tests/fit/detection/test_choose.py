@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from triscale.data.detection.dataset import BoxLabel, BoxSample
+from triscale.data.detection.dataset import BoxDataset, BoxLabel, BoxSample
 from triscale.errors import BudgetError, RunError
-from triscale.fit.detection.choose import WantedSize, choose_detector, wanted_size
+from triscale.fit.detection.choose import WantedSize, choose_detector, wanted_size, with_fitted_anchors
 from triscale.fit.detection.record import read_choice, write_choice
 from triscale.spec.cost import cost
 from triscale.spec.limits import parse
@@ -107,6 +107,26 @@ def test_limits_that_are_measured_are_asked_for_and_held():
     assert cost(choice.chosen.detector).macs <= 1e9
     assert choice.chosen.values["latency"] <= 0.01
     assert "efficientdet_lite2@320px" in asked
+
+
+def test_anchors_are_fitted_where_more_objects_are_reached_and_cost_stays():
+    choice = choose("macs<=1G")
+    thin = [BoxSample(Path("a.jpg"), (480, 640), tuple(BoxLabel(9 * x, 0, 9 * x + 9, 90, 0) for x in range(40)))]
+    made = with_fitted_anchors(choice, BoxDataset(Path(), ("post",), tuple(thin), (), (), ""))
+    before, after = choice.chosen, made.chosen
+    assert after.detector.anchors.per_location == before.detector.anchors.per_location
+    assert replace(after.detector, anchors=before.detector.anchors) == before.detector
+    assert (cost(after.detector), after.values) == (cost(before.detector), before.values)
+    assert made.notes[:-1] == choice.notes
+    assert "75.0% of them can be reached (0.0% with the released anchors)" in made.notes[-1]
+
+
+def test_anchors_that_cannot_be_better_stay():
+    choice = choose("macs<=1G")
+    own = choice.chosen.detector
+    half = own.anchors.scale * 8 / 2  # of the finest level's own square
+    exact = BoxSample(Path("a.jpg"), own.resolution, (BoxLabel(68 - half, 68 - half, 68 + half, 68 + half, 0),))
+    assert with_fitted_anchors(choice, BoxDataset(Path(), ("box",), (exact,), (), (), "")) is choice
 
 
 def test_a_choice_comes_back_from_its_file(tmp_path):

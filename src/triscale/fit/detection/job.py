@@ -26,9 +26,10 @@ from triscale.fit.detection.choose import (
     DetectorMeasure,
     choose_detector,
     wanted_size,
+    with_fitted_anchors,
 )
 from triscale.fit.detection.record import read_choice, write_choice
-from triscale.fit.job import Job
+from triscale.fit.job import Job, looking
 from triscale.fit.shipped import Limit, Shipped, close, installed_engines, remeasured, shipped_metrics, telling_of
 from triscale.models.pretrained import pretrained
 from triscale.spec.cost import cost
@@ -112,19 +113,8 @@ def open_boxes(job: Job, progress: Progress | None = None) -> BoxDataset:
     MissingExtraError where boxes cannot be scored here."""
     require_coco()
     progress = progress or SilentProgress()
-    told = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        if not told:
-            progress.start("looking at every image", total)
-        progress.advance(done - told)
-        told = done
-
-    try:
+    with looking(progress) as tell:
         dataset = read_boxes(job.data, seed=job.seed, skip_broken=job.skip_broken, progress=tell)
-    finally:
-        progress.finish()
     require_splits(dataset)
     require_objects(dataset)
     return dataset
@@ -161,6 +151,7 @@ def _choice(job: Job, run: RunFolder, dataset: BoxDataset, progress: Progress) -
     names = [detector(base).backbone.name.removeprefix("tf_") for base in BASES]
     known = [name for name in names if pretrained(name) is not None]
     choice = choose_detector(job.budget, len(dataset.classes), wanted_size(dataset.train), known, telling)
+    choice = with_fitted_anchors(choice, dataset)
     chosen = choice.chosen
     write_choice(choice, run.path / "choice.json")
     write_network(chosen.detector, run.path / "network.json")
