@@ -22,11 +22,12 @@ _convolution_backward = torch.ops.aten.convolution_backward.default
 
 
 def splits_kernel(input: Tensor, weight: Tensor) -> bool:
-    """Whether `depthwise_conv2d` is worth it: a wide depthwise kernel whose gradient is wanted on an x86 CPU."""
+    """Whether `depthwise_conv2d` is worth it: a depthwise kernel that is wide, or higher than the map, and whose
+    gradient is wanted on an x86 CPU."""
     return (
         _recorded(input, compiled=True)
         and weight.shape[1] == 1
-        and weight.shape[3] > WIDEST
+        and (weight.shape[3] > WIDEST or weight.shape[2] > input.shape[2])
         and weight.shape[0] == input.shape[1]
         and weight.requires_grad
         and ONEDNN
@@ -38,6 +39,7 @@ def depthwise_conv2d(input: Tensor, weight: Tensor, stride: Pair, padding: Pair)
 
     For a kernel wider than three columns oneDNN takes the gradient as if the convolution were dense, which costs up to
     twenty times as much. Here it is taken for at most three columns at a time, on an input that is shifted by padding.
+    So it does, up to fifty times as slowly, for a kernel higher than the map: there rows are padded beforehand too.
     input: (B, C, H, W). weight: (C, 1, height, width). Returns: (B, C, H', W').
     """
     return _Depthwise.apply(input, weight, stride, padding)
@@ -74,8 +76,12 @@ def _input_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pai
 
 
 def _weight_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    channels, width = weight.shape[0], weight.shape[3]
+    channels, height, width = weight.shape[0], *weight.shape[2:]
     only_weight = (False, True, False)
+    top = padding[0]
+    if height > input.shape[2]:
+        below = (gradient.shape[2] - 1) * stride[0] + height - top - input.shape[2]
+        input, top = functional.pad(input, (0, 0, top, below)), 0
     parts = []
     for column in range(0, width, WIDEST):
         part = weight[..., column : column + WIDEST]
@@ -84,7 +90,7 @@ def _weight_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pa
         shifted = functional.pad(input, (left, right))  # cuts off where it is negative
         parts.append(
             _convolution_backward(
-                gradient, shifted, part, None, stride, (padding[0], 0), (1, 1), False, (0, 0), channels, only_weight
+                gradient, shifted, part, None, stride, (top, 0), (1, 1), False, (0, 0), channels, only_weight
             )[1]
         )
     return torch.cat(parts, 3)
