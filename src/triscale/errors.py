@@ -13,6 +13,7 @@ TriscaleError                what a caller can catch; the command line prints on
 ├── RunError                 a run folder in use, of other arguments, or that cannot be written
 ├── TrainingError            training cannot go on (a loss that is not finite, nothing to validate on)
 │   └── PeerError            another of the processes that train together has ended
+├── SearchError              a search that cannot go on (every score fails, a ledger of another search)
 └── VerificationError        it ran, and what it checked does not hold: exit code 1
 """
 
@@ -94,6 +95,10 @@ class PeerError(TrainingError):
     def __init__(self, message: str, exit_code: int = TrainingError.exit_code, told: bool = False) -> None:
         super().__init__(message)
         self.exit_code, self.told = exit_code, told
+
+
+class SearchError(TriscaleError):
+    """A search cannot go on."""
 
 
 class VerificationError(TriscaleError):
