@@ -15,12 +15,14 @@ from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve_subject
 from triscale.cli.output import print_json
 from triscale.errors import SpecError
+from triscale.modules.reference import is_reference
 from triscale.spec.detector import Detector
 from triscale.spec.files import read_json
-from triscale.spec.network import as_size
+from triscale.spec.network import Network, Size, as_size
 
 if TYPE_CHECKING:
     from triscale.data.dataset import Dataset
+    from triscale.search.candidate import Baseline
     from triscale.search.job import CoefficientJob
     from triscale.search.result import CoefficientResult
     from triscale.training.run import RunFolder
@@ -56,7 +58,7 @@ def coefficients(
     data
         a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards
     baseline
-        a name or a network file
+        a name, a network file, or your own code as file.py:factory
     preset
         tiny: 2 cores, minutes; small: one GPU, hours; paper: a cluster, weeks
     constraint
@@ -74,24 +76,36 @@ def coefficients(
     json
         print the result as JSON at the end
     """
-    subject = resolve_subject(baseline)
-    if isinstance(subject, Detector):
-        raise SpecError(f"{subject.name} is a detector; a search for coefficients takes a network.")
+    network = None if is_reference(baseline) else resolve_subject(baseline)
+    if isinstance(network, Detector):
+        raise SpecError(f"{network.name} is a detector; a search for coefficients takes a network.")
 
     from triscale.search.job import CoefficientJob
     from triscale.search.preset import preset as preset_of
 
     chosen = preset_of(preset)
-    network = replace(subject, resolution=as_size(size or chosen.side))
-    job = CoefficientJob(data, network, chosen, constraint, seed, skip_broken)
-    folder = run_folder(out, data, f"{subject.name}-coefficients")
-    _do(job, folder, honesty == "now", quiet=json)
+    made = _baseline(baseline, network, as_size(size or chosen.side))
+    job = CoefficientJob(data, made, chosen, constraint, seed, skip_broken)
+    folder = run_folder(out, data, f"{made.name}-coefficients")
+    _do(job, folder, baseline, honesty == "now", quiet=json)
     if json:
         print_json(read_json(folder / "coefficients.json"))
     return 0
 
 
-def _do(job: CoefficientJob, folder: Path, compared: bool, quiet: bool) -> None:
+def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
+    """A network, or the module of a factory, at a size in pixels."""
+    from triscale.search.candidate import NetworkBaseline
+
+    if network is not None:
+        return NetworkBaseline(replace(network, resolution=size))
+    from triscale.modules.factory import load_factory
+    from triscale.search.own import ModuleBaseline
+
+    return ModuleBaseline(load_factory(name), size)
+
+
+def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
     from triscale.report.search import SearchReport, write_search_report
     from triscale.search.job import open_search, run_coefficients
     from triscale.training.progress import choose_progress
@@ -109,6 +123,7 @@ def _do(job: CoefficientJob, folder: Path, compared: bool, quiet: bool) -> None:
         page = SearchReport(
             result,
             job.baseline.name,
+            asked_for,
             command,
             str(folder),
             f"{said}, of {dataset.root}",
@@ -137,5 +152,5 @@ def _lines(result: CoefficientResult, folder: Path) -> list[str]:
             f"phi {phi}: {each.macs / 1e6:,.1f}M MACs, {each.params / 1e6:,.2f}M parameters, {each.size[0]} px"
             for phi, each in enumerate(result.family, start=1)
         ),
-        f"{folder / 'network.json'} is phi 1; {folder / 'report.html'} shows everything",
+        f"start at {folder / 'report.html'}",
     ]

@@ -16,17 +16,20 @@ from triscale.search.honesty import Honesty
 from triscale.search.noise import Estimate
 from triscale.search.result import CoefficientResult
 from triscale.spec.limits import quantity
+from triscale.spec.network import Network
 
 
 @dataclass(frozen=True, slots=True)
 class SearchReport:
     """What the page shows.
 
-    command: as typed. folder: of the run. data: what was learnt from, in words. preset: its name.
+    baseline: its name; asked_for: as it was typed. command: as typed. folder: of the run. data: what was learnt from,
+        in words. preset: its name.
     """
 
     result: CoefficientResult
     baseline: str
+    asked_for: str
     command: str
     folder: str
     data: str
@@ -189,11 +192,18 @@ def _curves(report: SearchReport) -> Html:
 
 
 def _use(report: SearchReport) -> Html:
-    lines = [
-        f"triscale train {report.folder}/network.json DATA",
-        f"triscale scale {report.folder}/network.json --to 'macs<=1G'",
-        f"triscale export {report.folder}/network.json model.onnx",
-    ]
+    first = report.result.family[0]
+    if isinstance(first.made, Network):
+        file = f"{report.folder}/network.json"
+        lines = [
+            f"triscale train {file} DATA",
+            f"triscale scale {file} --to 'macs<=1G'",
+            f"triscale export {file} model.onnx",
+        ]
+    else:
+        depth, width, _ = first.multipliers
+        options = f"--depth {depth:.6g} --width {width:.6g} --size {first.size[0]}"
+        lines = [f"triscale train {report.asked_for} DATA {options}", f"triscale scale {report.asked_for} {options}"]
     return section("use", "How to use it", [code("\n".join(lines))])
 
 

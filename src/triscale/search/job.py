@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from triscale import atomic
 from triscale.data.dataset import Dataset, read_dataset
 from triscale.data.find import location
 from triscale.search.asking import Asker
-from triscale.search.candidate import Candidate, Multipliers, NetworkBaseline
+from triscale.search.candidate import Baseline, Candidate, Multipliers
 from triscale.search.coefficients import family, search_coefficients
 from triscale.search.comparison import compare_ways
 from triscale.search.grid import Constraint, Proposal, coefficient_grid
@@ -23,7 +25,7 @@ from triscale.search.ledger import Ledger
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore, for_search
 from triscale.search.result import CoefficientResult, figures, told
-from triscale.spec.files import network_to_dict, write_network
+from triscale.spec.files import write_network
 from triscale.spec.network import Network
 from triscale.training.loop import require_splits
 from triscale.training.progress import Progress, SilentProgress
@@ -36,13 +38,13 @@ PACED = 4  # steps by which the time of all is told
 class CoefficientJob:
     """What was asked for.
 
-    data: image folder, CSV, or shards. baseline: at the size that it is searched at.
+    data: image folder, CSV, or shards. baseline: a network or a module, at the size that it is searched at.
     constraint: see `coefficient_grid`.
     seed: of the split and of what is drawn at random; trainings have the seeds 0, 1, ...
     """
 
     data: str | Path
-    baseline: Network
+    baseline: Baseline
     preset: Preset
     constraint: Constraint = "counted"
     seed: int = 0
@@ -52,7 +54,7 @@ class CoefficientJob:
         """All that decides the result, as the run's record keeps it."""
         return {
             "data": location(self.data),
-            "baseline": network_to_dict(self.baseline),
+            "baseline": self.baseline.described(),
             "preset": asdict(self.preset) | {"recipe": self.preset.recipe.to_table()},
             "constraint": self.constraint,
             "seed": self.seed,
@@ -85,7 +87,8 @@ def run_coefficients(
     Raises: SearchError where no network is inside the constraint, or ten trainings in a row fail.
     """
     progress, preset = progress or SilentProgress(), job.preset
-    baseline = NetworkBaseline(job.baseline)
+    baseline = job.baseline
+    progress.say(f"looking for networks that cost twice as much as {baseline.name}")
     proposals = coefficient_grid(baseline, job.constraint, most=preset.most)
     subject = _subject(job, dataset)
     val = Ledger(run.path / "ledger.jsonl", subject | {"judged on": "val"})
@@ -99,7 +102,7 @@ def run_coefficients(
         step1 = search_coefficients(proposals, ask, preset.rungs)
     progress.say(step1.sentence())
     made = tuple(family(baseline, step1.coefficients, preset.largest))
-    _write_networks(run.path, made)
+    shipped = _write_family(run.path, made, job.baseline)
     curves = honesty = None
     if compared:
         last = preset.rungs[-1].steps
@@ -127,14 +130,14 @@ def run_coefficients(
     run.write_json("coefficients.json", told(result))
     run.write_json("metrics.json", {"headline": result.headline(), **figures(result)})
     report(result, run, dataset)
-    run.update(state="done", shipped="network.json")
+    run.update(state="done", shipped=shipped)
     return result
 
 
 def _subject(job: CoefficientJob, dataset: Dataset) -> dict[str, str]:
     return {
         "search": "coefficients",
-        "baseline": NetworkBaseline(job.baseline).at(Multipliers()).key,
+        "baseline": job.baseline.at(Multipliers()).key,
         "data": dataset.fingerprint,
         "recipe": str(job.preset.recipe.to_table()),
     }
@@ -175,8 +178,22 @@ class _bar:
         self.progress.finish()
 
 
-def _write_networks(folder: Path, made: Sequence[Candidate]) -> None:
-    """network.json is the network of phi 1, the one that STEP 1 has trained; family/ holds all."""
+def _write_family(folder: Path, made: Sequence[Candidate], baseline: Baseline) -> str:
+    """Write family/phi-1.json, ..., and phi 1, which STEP 1 has trained, beside it. Returns: the name of that file.
+
+    Of a module they say how its factory is scaled, which is all that there is to say.
+    """
     for phi, each in enumerate(made, start=1):
-        write_network(each.network, folder / "family" / f"phi-{phi}.json")
-    write_network(made[0].network, folder / "network.json")
+        _write(each, folder / "family" / f"phi-{phi}.json", baseline)
+    name = "network.json" if isinstance(made[0].made, Network) else "module.json"
+    _write(made[0], folder / name, baseline)
+    return name
+
+
+def _write(candidate: Candidate, path: Path, baseline: Baseline) -> None:
+    if isinstance(candidate.made, Network):
+        write_network(candidate.made, path)
+        return
+    depth, width, _ = candidate.multipliers
+    said = {**baseline.described(), "depth": depth, "width": width, "size": list(candidate.size)}
+    atomic.write_text(path, json.dumps(said, indent=1) + "\n")
