@@ -110,7 +110,10 @@ def _step1(report: SearchReport) -> Html:
         "STEP 1: the coefficients",
         [
             paragraph(step1.sentence() + "."),
-            paragraph(f"Successive halving in {len(step1.rungs)} rounds: {rounds}. Data: {report.data}.", "note"),
+            paragraph(
+                f"Successive halving in {len(step1.rungs)} rounds: {rounds} (preset {report.preset}). Data: {report.data}.",
+                "note",
+            ),
             drawn(lambda: candidates_plot(step1)),
         ],
     )

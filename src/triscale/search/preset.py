@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triscale.data.augment import Augmentation
@@ -100,12 +99,3 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise SearchError(f"there is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
-
-
-def macs_of(candidates: Sequence[int], rungs: Sequence[Rung], batch: int) -> float:
-    """Multiply-accumulates of STEP 1, forward and backward (three times forward), if all cost the same in each rung.
-
-    candidates: multiply-accumulates of each.
-    """
-    mean = sum(candidates) / len(candidates)
-    return sum(3 * mean * batch * steps * count for count, steps in trainings(len(candidates), rungs))
