@@ -9,7 +9,7 @@ import numpy as np
 
 from triscale.search.asking import Asker
 from triscale.search.candidate import Baseline, Candidate, Multipliers
-from triscale.search.comparison import at_cost, ways_to_scale
+from triscale.search.comparison import all_at_cost
 from triscale.search.grid import PUBLISHED, Proposal
 from triscale.search.noise import Estimate, estimate, pooled_noise, standard_error, told_apart
 
@@ -101,9 +101,8 @@ def compare_honestly(
     None where there are none. steps, seeds: of each. searched: training steps that the search took.
     """
     macs = winner.candidate.macs
-    ways = ways_to_scale(PUBLISHED)
-    rivals = {RULE: at_cost(baseline, ways["compound"], macs)}
-    rivals |= {f"{way} only": at_cost(baseline, ways[way], macs) for way in ("depth", "width", "resolution")}
+    ways = all_at_cost(baseline, PUBLISHED, macs)
+    rivals = {RULE if way == "compound" else f"{way} only": each for way, each in ways.items()}
     found, tried = _random(proposals, ask, steps, max(1, searched // steps), seed)
     if found is not None:
         rivals[RANDOM] = found
