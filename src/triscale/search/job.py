@@ -20,7 +20,7 @@ from triscale.search.coefficients import CoefficientSearch, family, search_coeff
 from triscale.search.comparison import Comparison, compare_ways
 from triscale.search.grid import Constraint, Proposal, coefficient_grid
 from triscale.search.halving import trainings
-from triscale.search.honesty import Honesty, compare_honestly
+from triscale.search.honesty import Honesty, compare_honestly, drawn_at_random, published_rivals
 from triscale.search.ledger import Ledger
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore, for_search
@@ -137,17 +137,10 @@ def _compared(
     finals = 7 * preset.final_seeds * last * (1 if asks.test is None else 2)
     on_curves = (4 * len(preset.growths) + 1) * preset.curve_seeds * last
     with _bar(progress, "held against others", finals + searched // last * last + on_curves, None):
-        honesty = compare_honestly(
-            job.baseline,
-            step1.winner.proposal,
-            proposals,
-            asks.val,
-            asks.test,
-            last,
-            preset.final_seeds,
-            searched,
-            job.seed,
-        )
+        winner = step1.winner.proposal.candidate
+        rivals = published_rivals(job.baseline, winner.macs)
+        drawn = drawn_at_random([each.candidate for each in proposals if each.inside], last, searched, job.seed)
+        honesty = compare_honestly(winner, rivals, drawn, asks.val, asks.test, last, preset.final_seeds, searched)
         curves = compare_ways(job.baseline, step1.coefficients, preset.growths, asks.val, last, preset.curve_seeds)
     progress.say(honesty.headline())
     return honesty, curves
