@@ -7,6 +7,7 @@ spread evenly in octaves; for each such shape the most pixels inside the limits 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ from triscale.search.budget.filling import along, impossible
 from triscale.search.budget.limited import Limited
 from triscale.search.budget.rows import Rows
 from triscale.search.candidate import Candidate, Multipliers
-from triscale.spec.rules import COMPOUND, RULES, Rule
+from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Rule
 
 Mode = Literal["phi", "dwr", "compound"]
 
@@ -25,6 +26,7 @@ SLOW_SHAPES, SLOW_LEVELS = 96, 4  # of one that is traced, or predicted, for eac
 REACH = Multipliers(8.0, 4.0, 4.0)  # by how much a multiplier may differ from the compound rule's at the limit
 BLIND = ("params", "size")  # limits that do not see pixels
 TRIES = 8  # at most so many times as many shapes are tried, for many are equal or have no room
+EDGE = 0.1  # share of the box by which it is overshot, so that some lie exactly on its edges: ceil(1.01 x 4) is 5
 LEAST_COST = 1 / 16  # of the limits, where networks of all costs are wanted
 ALONG_PHI, PHIS_BELOW = 1000, 4.0  # networks along phi, and how far below the limit they begin
 # Steps whose multiples spread evenly over a square; the powers of the plastic number, Roberts 2018,
@@ -100,20 +102,25 @@ def propose(
         return _along_phi(limited, rule, top, shapes or (ALONG_PHI if limited.quick else SLOW_SHAPES))
     shapes = shapes or (SHAPES if limited.quick else SLOW_SHAPES)
     levels = levels or (LEVELS if limited.quick else SLOW_LEVELS)
-    box, found = _box(limited, mode, top), Rows(limited)
+    alone = {each: along(limited, RULES[each]) for each in DIRECTIONS}
+    box, found = _box(limited, mode, top, alone), Rows(limited)
     _cover(found, box, (shapes, levels), np.random.default_rng(seed), all_costs)
-    anchors = {"compound": top} | {each: along(limited, RULES[each]) for each in ("depth", "width", "resolution")}
+    anchors = {"compound": top} | alone
     return _proposals(found, mode, box, {n: m for n, m in anchors.items() if m is not None and box.holds(m)})
 
 
-def _box(limited: Limited, mode: Mode, top: Multipliers) -> Box:
+def _box(limited: Limited, mode: Mode, top: Multipliers, alone: Mapping[Direction, Multipliers | None]) -> Box:
+    """Where to look. alone: the most of each direction while the others stay at 1."""
     least = limited.smallest_resolution()
     low = [max(own / reach, 1e-3) for own, reach in zip(top, REACH, strict=True)]
     high = [own * reach for own, reach in zip(top, REACH, strict=True)]
     if all(word in BLIND for word in limited.budget.limits):
         high[2] = max(1.0, top.resolution)  # nothing but the price of training would stop it from growing
-    if mode == "compound":
-        low, high = ([1.0] * 3, high) if min(top) >= 1 else (low, [1.0] * 3)
+    if mode == "compound" and min(top) >= 1:
+        most = [max(alone[each] or Multipliers()) for each in DIRECTIONS]
+        low, high = [1.0] * 3, [min(pair) for pair in zip(high, most, strict=True)]
+    elif mode == "compound":
+        high = [1.0] * 3
     low[2] = max(low[2], least)
     return Box(Multipliers(*low), Multipliers(*[max(pair) for pair in zip(low, high, strict=True)]))
 
@@ -122,10 +129,12 @@ def _cover(found: Rows, box: Box, wanted: tuple[int, int], random: np.random.Gen
     """Add so many shapes that have room for pixels, spread evenly in octaves, and resolutions of each."""
     (shapes, levels), start, side = wanted, random.random(3), min(found.limited.own.size)
     lows, highs = np.log2(box.low[:2]), np.log2(box.high[:2])
+    beyond = EDGE * (highs - lows)
     pixels = range(math.ceil(box.low.resolution * side - 1e-6), math.floor(box.high.resolution * side + 1e-6) + 1)
     known, without, given = set(), np.empty((0, 2)), 0
     for number in range(TRIES * shapes):
-        place = np.exp2(lows + (start[:2] + number * np.array(SPREAD)) % 1 * (highs - lows))
+        place = lows - beyond + (start[:2] + number * np.array(SPREAD)) % 1 * (highs - lows + 2 * beyond)
+        place = np.exp2(np.clip(place, lows, highs))
         if (without <= place).all(axis=1).any():  # deeper and wider than what has no room at all
             continue
         shape = found.limited.shape(*place.tolist())

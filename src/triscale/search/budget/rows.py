@@ -74,7 +74,7 @@ class Rows:
 
     def _counted(self, shape: Shape, network: Network, pixels: range, levels: int, aim: float) -> int | None:
         """The most of `pixels` by arithmetic alone, and its row and others below it where `levels` are wanted."""
-        grid = np.unique(np.geomspace(pixels[0], pixels[-1], GRID).astype(int))
+        grid = np.unique(np.rint(np.geomspace(pixels[0], pixels[-1], GRID)).astype(int))
         values, share = self._table(network, grid)
         inside = int(np.searchsorted(share, aim, side="right"))
         if inside == 0:
