@@ -11,9 +11,9 @@ import numpy as np
 from triscale.errors import MissingExtraError
 
 # Weak priors, each the median and the standard deviation of a logarithm; distances are in octaves of depth, width and
-# resolution, scores in their own standard deviations. A lengthscale of four octaves is a nearly straight line in a box
+# resolution, scores in their own standard deviations. A lengthscale of ten octaves is a nearly straight line in a box
 # of six, one of a half is a score that nothing beside it tells. Noise is rarely above the spread of the scores.
-LENGTH, SIGNAL, NOISE = (math.log(3.0), 1.0), (math.log(1.5), 1.0), (math.log(0.02), 2.0)
+LENGTH, SIGNAL, NOISE = (math.log(5.0), 0.7), (math.log(1.5), 1.0), (math.log(0.02), 2.0)
 STARTS = ((3.0, 1.5, 0.02), (1.0, 1.0, 0.1), (6.0, 3.0, 0.002))  # lengthscale, signal and noise variance
 BOUNDS = ((math.log(0.05), math.log(100.0)), (math.log(1e-3), math.log(1e3)), (math.log(1e-6), math.log(10.0)))
 JITTER = 1e-9

@@ -85,7 +85,7 @@ class Rows:
         if levels:
             coarse = (grid < fine[0]) & (grid >= LOWEST * fine[most - 1])
             near = np.unique(most - 1 - np.linspace(0, most - 1, levels).astype(int))
-            keep = [(fine, fine_values, fine_share, near), (grid, values, share, np.flatnonzero(coarse)[-levels:])]
+            keep = [(fine, fine_values, fine_share, near), (grid, values, share, np.flatnonzero(coarse)[-(levels // 2) :])]
             for sides, costed, shares, at in keep:
                 picked = {word: each[at] for word, each in costed.items()}
                 block = _Block(shape, sides[at], picked, shares[at], 1.0)
