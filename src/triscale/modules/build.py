@@ -101,8 +101,7 @@ class _Maker:
         own = getattr(module, "preprocessing", None)
         if isinstance(own, Preprocessing):
             return replace(own, size=self.size, train_size=None)
-        first = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
-        return for_channels(Preprocessing(size=self.size), 3 if first is None else first.in_channels)
+        return for_channels(Preprocessing(size=self.size), image_channels(module))
 
     def counts(self, depth: float, width: float) -> Mapping[str, float]:
         """What the factory's module costs at these multipliers, by budget word; the same module is traced once."""
@@ -128,6 +127,15 @@ class _Maker:
         if scaling.budget:
             counted_budget(scaling.budget)
         return scale_module(module, self.example(module), scaling.depth, scaling.width, scaling.budget or None)
+
+
+def image_channels(module: nn.Module) -> int:
+    """Channels of the images that a module reads: its own preprocessing's, else those of its first convolution."""
+    own = getattr(module, "preprocessing", None)
+    if isinstance(own, Preprocessing):
+        return own.channels
+    first = next((each for each in module.modules() if isinstance(each, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
 
 
 def counted_budget(text: str) -> Budget:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from triscale.errors import SpecError
 from triscale.models.create import create_model
 from triscale.models.model import Model
 from triscale.spec.cost import cost
@@ -27,41 +28,63 @@ class Multipliers(NamedTuple):
         return f"d {self.depth:.4g}, w {self.width:.4g}, r {self.resolution:.4g}"
 
 
+@dataclass(frozen=True, slots=True)
+class OwnModule:
+    """What a module of the user's own becomes at some multipliers, where that is no Network.
+
+    name: for people; two that differ only in it are equal. sources: name and SHA-256 of each file of its code.
+    layers: what tells its layers from those at other multipliers. resolution: (H, W) of its images, in pixels.
+    """
+
+    name: str = field(compare=False)
+    sources: tuple[tuple[str, str], ...]
+    layers: tuple[int | str, ...]
+    resolution: Size
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A baseline at some multipliers.
 
-    network: what they make; of a module that has none, its baseline's `at` returns another kind with the same fields.
-    Two candidates are equal where their networks are: multipliers that round to the same channels, blocks and pixels.
-    params, macs: by arithmetic, at its own resolution. size: (H, W) in pixels.
+    made: the network or module that they make. Two candidates are equal where those are: multipliers that round to the
+        same channels, blocks and pixels.
+    params, macs: by arithmetic, at its own resolution.
     """
 
-    network: Network
+    made: Network | OwnModule
     multipliers: Multipliers
     params: int
     macs: int
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Candidate) and self.network == other.network
+        return isinstance(other, Candidate) and self.made == other.made
 
     def __hash__(self) -> int:
-        return hash(self.network)
+        return hash(self.made)
+
+    @property
+    def network(self) -> Network:
+        """What was made. Raises: SpecError of a module that has no Network."""
+        if not isinstance(self.made, Network):
+            raise SpecError(f"{self.name} is a module of its own and has no Network; use its multipliers.")
+        return self.made
 
     @property
     def name(self) -> str:
         """For people; says the multipliers."""
-        return self.network.name
+        return self.made.name
 
     @property
     def size(self) -> Size:
         """(H, W) of its images, in pixels."""
-        return self.network.resolution
+        return self.made.resolution
 
     @cached_property
     def key(self) -> str:
-        """The same for equal networks, whatever they are called, and in every process: what a ledger knows it by."""
-        described = network_to_dict(self.network) | {"name": ""}
-        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
+        """The same for equal candidates, whatever they are called, and in every process: what a ledger knows it by."""
+        described = network_to_dict(self.made) if isinstance(self.made, Network) else asdict(self.made)
+        text = json.dumps(described | {"name": ""}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Baseline(Protocol):
@@ -70,6 +93,10 @@ class Baseline(Protocol):
     @property
     def name(self) -> str:
         """For people."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """All that decides what it is, as plain values."""
         ...
 
     def at(self, multipliers: Multipliers) -> Candidate:
@@ -91,6 +118,10 @@ class NetworkBaseline:
     def name(self) -> str:
         """The network's."""
         return self.network.name
+
+    def described(self) -> dict[str, Any]:
+        """See `Baseline.described`."""
+        return {"network": network_to_dict(self.network)}
 
     def at(self, multipliers: Multipliers) -> Candidate:
         """See `Baseline.at`."""

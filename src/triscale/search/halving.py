@@ -76,7 +76,8 @@ def halve(
         if entered is not None:
             entered(number, len(left))
         scores = {each: _scores(each, ask, rung) for each in left}
-        noise = pooled_noise(scores.values()) or noise
+        found = pooled_noise(scores.values())
+        noise = noise if found is None else found
         told = [Standing(each, number, estimate(found) if found else None) for each, found in scores.items()]
         told.sort(key=_worth, reverse=True)  # stable: ties stay in order
         kept = len(told) if number + 1 == len(rungs) else max(1, math.ceil(rung.keep * len(told)))

@@ -1,0 +1,144 @@
+"""Is what a search has found any better than what costs nothing to find? Told always, whatever the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triscale.search.asking import Asker
+from triscale.search.candidate import Baseline, Candidate, Multipliers
+from triscale.search.comparison import at_cost, ways_to_scale
+from triscale.search.grid import PUBLISHED, Proposal
+from triscale.search.noise import Estimate, estimate, pooled_noise, standard_error, told_apart
+
+WINNER, RULE, RANDOM = "the search", "the published rule", "random search"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One network that is compared at the end.
+
+    way: how it was come by. val, test: its scores on validation and test images; None where all failed, or there are no
+    test images. All are trained with equal steps and seeds.
+    """
+
+    way: str
+    candidate: Candidate
+    val: Estimate | None
+    test: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Honesty:
+    """The search beside its rivals at about the same cost.
+
+    contenders: the search's own first. noise: of one score, on the split that is judged by. steps: of each training.
+    searched: training steps that the search took; tried, random_steps: candidates and steps of the random search.
+    """
+
+    contenders: tuple[Contender, ...]
+    noise: float | None
+    steps: int
+    searched: int
+    tried: int
+    random_steps: int
+
+    @property
+    def split(self) -> str:
+        """What is judged by: test images where there are any."""
+        return "val" if self.contenders[0].test is None else "test"
+
+    def score(self, contender: Contender) -> Estimate | None:
+        """Of a contender, on that split."""
+        return contender.val if self.split == "val" else contender.test
+
+    @property
+    def rivals(self) -> tuple[Contender, ...]:
+        """All but the search's own that have a score, the best first; the baseline costs less and is none."""
+        own = [each for each in self.contenders[1:] if self.score(each) is not None and each.way != "the baseline"]
+        return tuple(sorted(own, key=lambda each: -_mean(self.score(each))))
+
+    def headline(self) -> str:
+        """Whether the search won, in one line; a draw is no win."""
+        own, rivals = self.score(self.contenders[0]), self.rivals
+        if own is None:
+            return "The search did not win: its network could not be trained at the end."
+        if not rivals:
+            return "Not compared: no rival has a score."
+        best = rivals[0]
+        other = self.score(best)
+        assert other is not None  # as `rivals` saw
+        ahead = own.mean - other.mean
+        if not told_apart(own, other, self.noise):
+            error = "unknown" if self.noise is None else f"{standard_error(own, other, self.noise):.2%}"
+            return (
+                f"The search did not win: {own.mean:.2%} against {other.mean:.2%} of {best.way} cannot be told apart "
+                f"(standard error of the difference {error})."
+            )
+        if ahead > 0:
+            return f"The search won: {own.mean:.2%}, {ahead:.2%} above {best.way}, the best of its rivals."
+        return f"The search did not win: {best.way} is {-ahead:.2%} better, {other.mean:.2%} against {own.mean:.2%}."
+
+
+def compare_honestly(
+    baseline: Baseline,
+    winner: Proposal,
+    proposals: Sequence[Proposal],
+    ask: Asker,
+    final: Asker | None,
+    steps: int,
+    seeds: int,
+    searched: int,
+    seed: int = 0,
+) -> Honesty:
+    """Train the winner and its rivals with equal steps and seeds, and judge them.
+
+    Rivals: depth, width and resolution alone and the published rule, each at the winner's cost; the best of a random
+    search among the same proposals that takes as many training steps as the search did; and the baseline, to see what
+    scaling brings at all. ask: of validation images. final: of test images, which are read here for the first time;
+    None where there are none. steps, seeds: of each. searched: training steps that the search took.
+    """
+    macs = winner.candidate.macs
+    ways = ways_to_scale(PUBLISHED)
+    rivals = {RULE: at_cost(baseline, ways["compound"], macs)}
+    rivals |= {f"{way} only": at_cost(baseline, ways[way], macs) for way in ("depth", "width", "resolution")}
+    found, tried = _random(proposals, ask, steps, max(1, searched // steps), seed)
+    if found is not None:
+        rivals[RANDOM] = found
+    rivals["the baseline"] = baseline.at(Multipliers())
+    val, test = [], []
+    contenders = []
+    for way, candidate in {WINNER: winner.candidate, **rivals}.items():
+        on_val = _scores(candidate, ask, steps, seeds)
+        on_test = [] if final is None else _scores(candidate, final, steps, seeds)
+        val.append(on_val)
+        test.append(on_test)
+        contenders.append(Contender(way, candidate, _told(on_val), _told(on_test)))
+    noise = pooled_noise(val if contenders[0].test is None else test)
+    return Honesty(tuple(contenders), noise, steps, searched, tried, tried * steps)
+
+
+def _random(
+    proposals: Sequence[Proposal], ask: Asker, steps: int, count: int, seed: int
+) -> tuple[Candidate | None, int]:
+    """(the best of so many proposals, chosen at random and trained once each; how many they were)."""
+    inside = [each.candidate for each in proposals if each.inside]
+    order = np.random.default_rng(seed).permutation(len(inside))[:count].tolist()
+    told = [(ask(inside[number], 0, steps).score, number) for number in order]
+    scored = [(score, number) for score, number in told if score is not None]
+    return (inside[max(scored)[1]] if scored else None), len(order)
+
+
+def _scores(candidate: Candidate, ask: Asker, steps: int, seeds: int) -> list[float]:
+    answers = [ask(candidate, seed, steps).score for seed in range(seeds)]
+    return [each for each in answers if each is not None]
+
+
+def _told(scores: Sequence[float]) -> Estimate | None:
+    return estimate(scores) if scores else None
+
+
+def _mean(found: Estimate | None) -> float:
+    return -1.0 if found is None else found.mean
