@@ -6,7 +6,6 @@ A network over the budget is never trained, so it costs a peer nothing but its t
 import math
 
 import numpy as np
-import optuna
 
 from tests.search.budget.synthetic import BASELINE, BUDGET, multipliers
 from triscale.errors import SpecError
@@ -27,6 +26,8 @@ def by_optuna(sampler, proposals, score, trials, over, turns=TURNS):
 
     Returns: (the candidate of the best score, how many trials were over the budget).
     """
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     lows, highs = proposals.multipliers.min(axis=0).tolist(), proposals.multipliers.max(axis=0).tolist()

@@ -25,6 +25,7 @@ from triscale.search.budget.search import Plan, search_budget
 from triscale.spec.scaling import scale
 
 pytest.importorskip("scipy")
+
 TRIALS, ALLOWED = 40, 0.03
 
 

@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy")
-
 from triscale.errors import MissingExtraError
 from triscale.search.budget.acquisition import log_expected_improvement, spread_out
 from triscale.search.budget.process import Process, _loss, conditioned, fit_process, matern
+
+pytest.importorskip("scipy")
 
 DICE = np.random.default_rng(0)
 POINTS = DICE.uniform(-2, 2, (30, 3))

@@ -12,7 +12,7 @@ from triscale.errors import BudgetError, SpecError
 from triscale.search.budget.filling import fill, furthest
 from triscale.search.budget.limited import Limited, Predicted, Spent, probability
 from triscale.search.budget.proposals import propose
-from triscale.search.candidate import Candidate, Multipliers, NetworkBaseline
+from triscale.search.candidate import Candidate, Multipliers, NetworkBaseline, OwnModule
 from triscale.spec.families import network
 from triscale.spec.limits import counted, parse
 from triscale.spec.rules import COMPOUND
@@ -128,45 +128,45 @@ class Module:
 
     name = "module"
 
+    def described(self):
+        return {}
+
     def at(self, multipliers):
         own = BASELINE.at(multipliers)
         if multipliers.width < 0.5:
             raise SpecError("too narrow")
-        return Candidate((own.key, own.size), multipliers, own.params, own.macs)
+        sizes.add(own.size)
+        return Candidate(OwnModule("module", (), (own.key,), own.size), multipliers, own.params, own.macs)
 
     def model(self, candidate, classes):
         raise NotImplementedError
 
 
-class Sized(Candidate):
-    """A candidate whose network is only a name."""
-
-    @property
-    def size(self):
-        return self.network[1]
+sizes = set()
 
 
-def test_a_module_is_made_for_each_cost(monkeypatch):
-    monkeypatch.setattr(f"{__name__}.Candidate", Sized)
+def test_a_module_is_made_for_each_cost_at_few_sizes():
     limited = Limited(Module(), BUDGET)
     proposals = propose(limited, shapes=24, levels=3)
-    assert len({proposals.candidate(row).network for row in range(len(proposals))}) == len(proposals) > 12
+    assert len({proposals.candidate(row).made for row in range(len(proposals))}) == len(proposals) > 12
     assert all(limited.spent(proposals.candidate(row)).share <= 1 for row in range(len(proposals)))
+    assert set(proposals.values) == {"params", "macs"} and len(sizes) < 70
     with pytest.raises(BudgetError, match="memory of module is not known"):
         propose(Limited(Module(), parse("memory<=1MB")), shapes=4)
 
 
-def test_the_most_pixels_are_found_in_a_few_steps():
+def test_the_most_pixels_are_found_by_halving():
     asked = []
 
     def spend(pixels):
         asked.append(pixels)
         return Spent(None, {}, pixels**2 / 250_000, 1.0)
 
-    assert fill(spend, 32, 1000).pixels == 500
-    assert len(asked) <= 6
-    assert fill(spend, 32, 400).pixels == 400 and fill(spend, 501, 600) is None
-    assert fill(spend, 32, 1000, aim=0.25).pixels == 250
+    assert fill(spend, range(32, 1001)).pixels == 500
+    assert len(asked) <= 12
+    assert fill(spend, range(32, 401)).pixels == 400 and fill(spend, range(501, 601)) is None
+    assert fill(spend, [100, 300, 499, 501]).pixels == 499
+    assert fill(spend, range(32, 1001), aim=0.25).pixels == 250
 
 
 @pytest.mark.parametrize("edge", [-31.4, -0.1, 0.0, 0.3, 17.5, 40.0])

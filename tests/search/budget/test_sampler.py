@@ -8,19 +8,16 @@ import time
 import numpy as np
 import pytest
 
-optuna = pytest.importorskip("optuna")
-pytest.importorskip("scipy")
-
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-
 from tests.search.budget.helpers import BUDGET, small, smooth
 from tests.search.helpers import Counting, asker
 from triscale.errors import MissingExtraError, SearchError
 from triscale.search.budget.result import conclude
-from triscale.search.budget.sampler import BudgetSampler
-from triscale.search.budget.worker import work
 from triscale.spec.limits import counted
+
+pytest.importorskip("scipy")
+optuna = pytest.importorskip("optuna")
+BudgetSampler = importlib.import_module("triscale.search.budget.sampler").BudgetSampler
+work = importlib.import_module("triscale.search.budget.worker").work
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 PROPOSALS = small()
@@ -35,7 +32,8 @@ def params(made):
 
 
 def journal(folder):
-    return JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
+    return optuna.storages.JournalStorage(backend)
 
 
 def test_the_same_seed_and_history_ask_the_same_on_any_storage(tmp_path):

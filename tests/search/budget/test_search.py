@@ -6,8 +6,6 @@ import statistics
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy")
-
 from tests.search.budget.helpers import BUDGET, LIMITED, small, smooth
 from tests.search.helpers import BASELINE, Counting, asker
 from triscale.errors import BudgetError, SearchError, SpecError
@@ -16,6 +14,9 @@ from triscale.search.budget.limited import Predicted
 from triscale.search.budget.pareto import affordable, non_dominated
 from triscale.search.budget.search import Measures, Plan, search_budget
 from triscale.spec.limits import counted, parse
+
+
+pytest.importorskip("scipy")
 
 
 def plan(**changes):
@@ -119,7 +120,7 @@ def test_a_network_that_measures_above_its_limit_is_never_scored(tmp_path):
     found = search_budget(BASELINE, budget, asker(tmp_path, score), plan(shapes=20, trials=6), measures)
     assert len(score.asked) == 6 and all(slow(each.candidate) <= 4e-3 for each in found.scored)
     assert all(0.5 <= each.inside <= 1 for each in found.scored)
-    with pytest.raises(BudgetError, match="none of .* networks was inside when measured"):
+    with pytest.raises(BudgetError, match=r"none of .* networks was inside when measured"):
         never = Measures({"latency": by_macs}, {"latency": lambda _: math.inf})
         search_budget(BASELINE, budget, asker(tmp_path / "never", score), plan(shapes=4, levels=2), never)
 

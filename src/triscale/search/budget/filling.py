@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from triscale.errors import BudgetError
@@ -65,25 +65,20 @@ def along(limited: Limited, rule: Rule) -> Multipliers | None:
     return None if phi is None else at(phi)
 
 
-def fill(spend: Callable[[int], Spent | None], least: int, most: int, aim: float = 1.0) -> Filled | None:
-    """The most pixels of a shape, between `least` and `most`, that use at most `aim` of each limit; None where none do.
+def fill(spend: Callable[[int], Spent | None], pixels: Sequence[int], aim: float = 1.0) -> Filled | None:
+    """The most of `pixels`, which ascend, that use at most `aim` of each limit; None where none do.
 
-    spend: what it costs at so many pixels. Costs never fall as pixels are added, and grow about with their square,
-    which makes good guesses.
+    spend: what so many pixels cost, which never falls as they are added.
     """
-
-    def ask(pixels: int) -> Spent:
-        return spend(pixels) or Spent(None, {}, math.inf, 0.0)
-
-    best = Filled(least, ask(least))
-    if best.spent.share > aim:
-        return None
-    top, guesses = most + 1, 0
-    while top - best.pixels > 1:
-        guess = int(best.pixels * math.sqrt(aim / best.spent.share))
-        guess = min(max(guess, best.pixels + 1), top - 1) if guesses % 3 < 2 else (best.pixels + top) // 2
-        spent, guesses = ask(guess), guesses + 1
-        best, top = (Filled(guess, spent), top) if spent.share <= aim else (best, guess)
+    best, inside, outside = None, -1, len(pixels)
+    place = 0  # where even the fewest are too many, one cost tells
+    while outside - inside > 1:
+        spent = spend(pixels[place])
+        if spent is not None and spent.share <= aim:
+            best, inside = Filled(pixels[place], spent), place
+        else:
+            outside = place
+        place = (inside + outside) // 2
     return best
 
 

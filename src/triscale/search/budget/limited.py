@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from triscale.errors import BudgetError, SpecError
+from triscale.errors import BudgetError, ModuleError, SpecError
 from triscale.search.candidate import Baseline, Candidate, Multipliers, NetworkBaseline
 from triscale.spec.cost import cost
 from triscale.spec.limits import COUNTED, MEASURED, Budget
@@ -31,12 +31,12 @@ Prediction = Callable[[Candidate], Predicted]
 class Spent(NamedTuple):
     """What a candidate costs.
 
-    network: the candidate's. values: by budget word; predicted ones are expected values.
+    made: the candidate's. values: by budget word; predicted ones are expected values.
     share: the largest share of a limit that they use.
     inside: the probability that every limit holds; 0 or 1 where all are counted.
     """
 
-    network: Hashable
+    made: Hashable
     values: Mapping[str, float]
     share: float
     inside: float
@@ -103,14 +103,14 @@ class Limited:
     def smallest_resolution(self) -> float:
         """The multiplier that leaves one pixel of the last map."""
         own = self.own
-        least = max(own.network.reductions()) if isinstance(own.network, Network) else FEWEST_PIXELS
+        least = max(own.made.reductions()) if isinstance(own.made, Network) else FEWEST_PIXELS
         return min(1.0, least / min(own.size))
 
     def at(self, multipliers: Multipliers) -> Candidate | None:
         """The candidate there, None where there can be none."""
         try:
             return self.baseline.at(multipliers)
-        except (SpecError, OverflowError):
+        except (SpecError, ModuleError, OverflowError):
             return None
 
     def spent(self, candidate: Candidate) -> Spent:
@@ -121,17 +121,17 @@ class Limited:
                 raise BudgetError(f"budget {self.budget}: {word} of {self.baseline.name} is not known; limit macs.")
             share = max(share, values[word] / limit)
         if share > 1:
-            return Spent(candidate.network, values, share, 0.0)
+            return Spent(candidate.made, values, share, 0.0)
         for word, limit in self.measured_limits.items():  # asked only where the arithmetic is inside
             guess = self.predictions[word](candidate)
             values[word], share = guess.value, max(share, guess.value / limit)
             inside *= probability(guess, limit)
-        return Spent(candidate.network, values, share, inside)
+        return Spent(candidate.made, values, share, inside)
 
     def counted(self, candidate: Candidate) -> dict[str, float]:
         """Its costs by arithmetic: all four of a network, params and macs of a module."""
-        if isinstance(candidate.network, Network):
-            own = cost(candidate.network)
+        if isinstance(candidate.made, Network):
+            own = cost(candidate.made)
             return {word: getattr(own, word) for word in COUNTED}
         return {"params": candidate.params, "macs": candidate.macs}
 
@@ -150,8 +150,8 @@ class Limited:
         """log2 of what rounding has left of depth, width and resolution, relative to the baseline."""
         own = self.own
         pixels = math.log2(min(candidate.size) / min(own.size))
-        if isinstance(candidate.network, Network) and isinstance(own.network, Network):
-            return (*reached(candidate.network, own.network), pixels)
+        if isinstance(candidate.made, Network) and isinstance(own.made, Network):
+            return (*reached(candidate.made, own.made), pixels)
         depth, width, _ = candidate.multipliers
         return math.log2(depth), math.log2(width), pixels
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from triscale.spec.many_sizes import costs
 from triscale.spec.network import Network
 
 GRID = 32  # resolutions at which a shape is costed first
+SIDES = 24  # and of a module, at all
 LOWEST = 0.5  # the fewest pixels of a side, of those that would fill the limits
 
 
@@ -61,14 +61,17 @@ class Rows:
 
         pixels: of the shorter side, among which it is sought. Returns: whether there is one.
         """
-        if shape.network is not None:
+        sides: Sequence[int] = pixels
+        if shape.network is None:  # a module is traced once for each size, which takes seconds
+            sides = np.unique(np.rint(np.geomspace(pixels[0], pixels[-1], SIDES)).astype(int)).tolist()
+        else:
             top = self._counted(shape, shape.network, pixels, levels if self.limited.quick else 0, aim)
             if self.limited.quick or top is None:
                 return top is not None
-            pixels = range(pixels.start, top + 1)
-        filled = fill(lambda each: self._made(shape, each), pixels[0], pixels[-1], aim)
+            sides = range(pixels.start, top + 1)
+        filled = fill(lambda each: self._made(shape, each), sides, aim)
         if filled is not None:
-            below = _below(filled.pixels, pixels.start, levels)
+            below = _below([each for each in sides if LOWEST * filled.pixels <= each < filled.pixels], levels - 1)
             self._keep(shape, [*((each, self._made(shape, each)) for each in below), filled])
         return filled is not None
 
@@ -85,7 +88,10 @@ class Rows:
         if levels:
             coarse = (grid < fine[0]) & (grid >= LOWEST * fine[most - 1])
             near = np.unique(most - 1 - np.linspace(0, most - 1, levels).astype(int))
-            keep = [(fine, fine_values, fine_share, near), (grid, values, share, np.flatnonzero(coarse)[-(levels // 2) :])]
+            keep = [
+                (fine, fine_values, fine_share, near),
+                (grid, values, share, np.flatnonzero(coarse)[-(levels // 2) :]),
+            ]
             for sides, costed, shares, at in keep:
                 picked = {word: each[at] for word, each in costed.items()}
                 block = _Block(shape, sides[at], picked, shares[at], 1.0)
@@ -123,7 +129,7 @@ class Rows:
         for pixels, each in made:
             row = None
             if each is not None and each.share <= 1:
-                key = (shape.key, pixels) if self.limited.quick else each.network
+                key = (shape.key, pixels) if self.limited.quick else each.made
                 if key not in self._known:
                     values = {word: np.array([value]) for word, value in each.values.items()}
                     self._append(_Block(shape, np.array([pixels]), values, np.array([each.share]), each.inside), [key])
@@ -136,11 +142,10 @@ class Rows:
             self._known[key] = len(self._known)
 
 
-def _below(most: int, least: int, levels: int) -> list[int]:
-    """Pixels below `most`, denser towards it."""
-    lowest = max(least, math.ceil(LOWEST * most))
-    steps = (most - (most - lowest) * (step / levels) ** 2 for step in range(1, levels))
-    return sorted({round(each) for each in steps} - {most})
+def _below(sides: Sequence[int], levels: int) -> list[int]:
+    """At most so many of `sides`, denser towards the last."""
+    places = {int(len(sides) * (1 - ((step + 1) / (levels + 1)) ** 2)) for step in range(levels)} if sides else ()
+    return [sides[place] for place in sorted(places)]
 
 
 def _beside(two: Sequence[float], third: np.ndarray) -> np.ndarray:
