@@ -15,7 +15,6 @@ from triscale.search.budget.pareto import affordable, non_dominated
 from triscale.search.budget.search import Measures, Plan, search_budget
 from triscale.spec.limits import counted, parse
 
-
 pytest.importorskip("scipy")
 
 
