@@ -1,30 +1,34 @@
 """Proposals: tens of thousands of networks inside the limits, most of them where the limits are nearly used up.
 
-A network's cost is arithmetic, so that what may be asked is known before anything is trained. Depth and width are
-spread evenly in octaves; for each such shape the most pixels inside the limits are found, and fewer beside them.
+A network's cost is arithmetic, so that what may be asked is known before anything is trained: for each depth and width
+that differ after rounding the most pixels inside the limits are found, and fewer beside them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from triscale.errors import SpecError
 from triscale.search.budget.filling import along, impossible
 from triscale.search.budget.limited import Limited
 from triscale.search.budget.rows import Rows
 from triscale.search.candidate import Candidate, Multipliers
+from triscale.spec.network import Network
 from triscale.spec.rules import COMPOUND, DIRECTIONS, RULES, Direction, Rule
+from triscale.spec.scaling import scale
 
 Mode = Literal["phi", "dwr", "compound"]
 
-SHAPES, LEVELS = 2048, 6  # depths and widths, and resolutions of each; of a baseline whose costs are quick
+SHAPES, LEVELS = 6000, 10  # depths and widths, and resolutions of each; of a baseline whose costs are quick
 SLOW_SHAPES, SLOW_LEVELS = 96, 4  # of one that is traced, or predicted, for each cost
 REACH = Multipliers(8.0, 4.0, 4.0)  # by how much a multiplier may differ from the compound rule's at the limit
 BLIND = ("params", "size")  # limits that do not see pixels
+FINE = 2000  # multipliers between the least and the most, of which those that differ after rounding are kept
 TRIES = 8  # at most so many times as many shapes are tried, for many are equal or have no room
 EDGE = 0.1  # share of the box by which it is overshot, so that some lie exactly on its edges: ceil(1.01 x 4) is 5
 LEAST_COST = 1 / 16  # of the limits, where networks of all costs are wanted
@@ -126,28 +130,52 @@ def _box(limited: Limited, mode: Mode, top: Multipliers, alone: Mapping[Directio
 
 
 def _cover(found: Rows, box: Box, wanted: tuple[int, int], random: np.random.Generator, all_costs: bool) -> None:
-    """Add so many shapes that have room for pixels, spread evenly in octaves, and resolutions of each."""
-    (shapes, levels), start, side = wanted, random.random(3), min(found.limited.own.size)
-    lows, highs = np.log2(box.low[:2]), np.log2(box.high[:2])
-    beyond = EDGE * (highs - lows)
+    """Add so many shapes that have room for pixels, and resolutions of each."""
+    (shapes, levels), side = wanted, min(found.limited.own.size)
     pixels = range(math.ceil(box.low.resolution * side - 1e-6), math.floor(box.high.resolution * side + 1e-6) + 1)
     known, without, given = set(), np.empty((0, 2)), 0
-    for number in range(TRIES * shapes):
-        place = lows - beyond + (start[:2] + number * np.array(SPREAD)) % 1 * (highs - lows + 2 * beyond)
-        place = np.exp2(np.clip(place, lows, highs))
+    for place in _places(found.limited, box, shapes, random):
         if (without <= place).all(axis=1).any():  # deeper and wider than what has no room at all
             continue
         shape = found.limited.shape(*place.tolist())
         if shape is None or shape.key in known:
             continue
         known.add(shape.key)
-        aim = LEAST_COST ** ((start[2] + number * math.sqrt(2)) % 1) if all_costs else 1.0
+        aim = LEAST_COST ** random.random() if all_costs else 1.0
         if found.fill(shape, pixels, levels, aim):
             given += 1
         elif not all_costs:
             without = np.vstack((without[~(without >= place).all(axis=1)], place))
         if given == shapes:
             break
+
+
+def _places(limited: Limited, box: Box, shapes: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """(depth, width) in the box, in random order: of a network all that differ after rounding, for the best one may be
+    alone in using up the limits; of a module, which is slow to make, spread evenly in octaves."""
+    base = limited.own.made
+    if isinstance(base, Network):
+        depths = _distinct(lambda depth: scale(base, depth=depth).stages, box.low.depth, box.high.depth)
+        widths = _distinct(lambda width: scale(base, width=width).stages, box.low.width, box.high.width)
+        pairs = np.array([(depth, width) for depth in depths for width in widths])
+        yield from random.permutation(pairs)
+        return
+    lows, highs, start = np.log2(box.low[:2]), np.log2(box.high[:2]), random.random(2)
+    beyond = EDGE * (highs - lows)
+    for number in range(TRIES * shapes):
+        place = lows - beyond + (start + number * np.array(SPREAD)) % 1 * (highs - lows + 2 * beyond)
+        yield np.exp2(np.clip(place, lows, highs))
+
+
+def _distinct(made: Callable[[float], Hashable], low: float, high: float) -> list[float]:
+    """The smallest of a fine scale of multipliers for each of the things that they make."""
+    found: dict[Hashable, float] = {}
+    for each in np.geomspace(low, high, FINE).clip(low, high).tolist():
+        try:
+            found.setdefault(made(each), each)
+        except (SpecError, OverflowError):
+            continue
+    return list(found.values())
 
 
 def _along_phi(limited: Limited, rule: Rule, top: Multipliers, wanted: int) -> Proposals:
