@@ -39,17 +39,18 @@ def test_the_optimum_is_deep_and_narrow_and_at_the_limit():
 
 
 def searched(folder, dice):
-    """(regret, networks over the budget that were scored)"""
+    """(the winner, networks over the budget that were scored)"""
     score = Counting(noisy(dice))
     found = search_budget(BASELINE, BUDGET, asker(folder, score), Plan(TRIALS, 1, seed=dice))
     assert len(score.asked) == len(set(score.asked)) == TRIALS
-    return truth().regret(found.winner.candidate.network), sum(not inside(e.candidate.network) for e in found.scored)
+    return found.winner.candidate.network, sum(not inside(e.candidate.network) for e in found.scored)
 
 
 def test_the_optimum_is_found(tmp_path):
-    regret, over = zip(*[searched(tmp_path / str(dice), dice) for dice in range(2)], strict=True)
-    assert over == (0, 0)
-    assert max(regret) <= ALLOWED
+    for dice in range(2):
+        winner, over = searched(tmp_path / str(dice), dice)
+        assert over == 0
+        assert truth().regret(winner) <= ALLOWED
 
 
 @pytest.mark.slow
@@ -63,12 +64,12 @@ def test_beside_its_peers(tmp_path):
     def note(name, network, over):
         regret.setdefault(name, []).append(truth().regret(network))
         outside.setdefault(name, []).append(over)
+        print(f"seed {dice}, {name}: regret {regret[name][-1]:.1%}, {over} over the budget", flush=True)
 
     for dice in range(10):
         score = noisy(dice)
-        ours, over = searched(tmp_path / str(dice), dice)
-        regret.setdefault("ours", []).append(ours)
-        outside.setdefault("ours", []).append(over)
+        network, over = searched(tmp_path / str(dice), dice)
+        note("ours", network, over)
         chosen, over = by_random(proposals, score, TRIALS, dice)
         note("random, feasible", chosen.network, over)
         for name, sampler, told in (

@@ -20,6 +20,17 @@ def log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: floa
     return _log_h((mean - best) / deviation) + np.log(deviation)
 
 
+def log_news(deviation: np.ndarray, noise: float) -> np.ndarray:
+    """log of the share of a deviation that one noisy score would tell about, (N,): little of what is nearly known.
+
+    deviation: (N,), of the score without noise. noise: the standard deviation of one score.
+    Source: the augmented expected improvement of Huang, Allen, Notz & Zeng 2006, equation 13, which multiplies the
+    expected improvement by this.
+    """
+    ratio = (np.maximum(deviation, 1e-12) / max(noise, 1e-12)) ** 2
+    return np.log(-np.expm1(-0.5 * np.log1p(ratio)))
+
+
 def spread_out(features: np.ndarray, chosen: list[int], wanted: int) -> list[int]:
     """`chosen` rows of features (N, d), and others as far as can be from all that were chosen before.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triscale.search.budget.acquisition import log_expected_improvement, spread_out
+from triscale.search.budget.acquisition import log_expected_improvement, log_news, spread_out
 from triscale.search.budget.process import Process, fit_process
 from triscale.search.budget.proposals import Proposals
 
@@ -61,6 +61,7 @@ def choose(
     if len(history) % BOLD_EACH == 0:
         deviation = BOLDNESS * deviation
     worth = log_expected_improvement(mean, deviation, _best(process, history, proposals, within))
+    worth += log_news(deviation, process.deviation_of_noise)
     return int(rows[np.argmax(worth + np.log(np.maximum(proposals.inside[rows], 1e-300)))])
 
 

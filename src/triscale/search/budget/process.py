@@ -40,6 +40,11 @@ class Process:
     lower: np.ndarray
     weights: np.ndarray
 
+    @property
+    def deviation_of_noise(self) -> float:
+        """The standard deviation of the noise of one score."""
+        return self.spread * math.sqrt(self.noise)
+
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(mean, standard deviation) of the score without its noise, (N,) each, at features (N, d)."""
         means, deviations = np.empty(len(features)), np.empty(len(features))

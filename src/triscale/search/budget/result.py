@@ -104,7 +104,7 @@ def conclude(
         scored=tuple(told),
         front=tuple(able[place] for place in front),
         pareto=pareto,
-        noise=seeds if seeds is not None else process.spread * math.sqrt(process.noise * one),
+        noise=seeds if seeds is not None else process.deviation_of_noise * math.sqrt(one),
         mode=proposals.mode,
         proposals=proposals,
         process=process,
