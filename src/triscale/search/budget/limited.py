@@ -164,7 +164,14 @@ def probability(guess: Predicted, limit: float) -> float:
 
 
 def reached(network: Network, base: Network) -> tuple[float, float]:
-    """log2 of (blocks, channels) relative to a baseline's; channels by the mean over the stages of their log2."""
-    blocks = sum(len(each.blocks) for each in network.stages) / sum(len(each.blocks) for each in base.stages)
-    wider = [math.log2(each.channels / own.channels) for each, own in zip(network.stages, base.stages, strict=True)]
-    return math.log2(blocks), sum(wider) / len(wider)
+    """log2 of (blocks, channels of all stages together) relative to a baseline's.
+
+    Sums, because rounding to multiples of eight makes a narrow stage half as wide again, which says little of the
+    network; in octaves, because what one step of phi adds is about the same everywhere then.
+    """
+    (blocks, channels), (own_blocks, own_channels) = _sums(network), _sums(base)
+    return math.log2(blocks / own_blocks), math.log2(channels / own_channels)
+
+
+def _sums(network: Network) -> tuple[int, int]:
+    return sum(len(each.blocks) for each in network.stages), sum(each.channels for each in network.stages)
