@@ -33,7 +33,7 @@ def totals(network: Network, size: Size, taps: tuple[int, ...] = ()) -> Totals:
     params, macs, activations, peak = 0, 0, 0, 0
     pixels = height * width
     kept = tapped = 0  # elements of taps: of all but the last one, and of that, which the stage behind it still reads
-    for stride, tap, (own, a, b, c, d, e, f, (x, y, z), lives) in _parts(network, taps):
+    for stride, tap, (own, a, b, c, d, e, f, (x, y, z), lives) in network_parts(network, taps):
         params += own
         if stride == 1:  # as many pixels are read as written, so the terms of the read ones are zero
             macs += b * pixels + c
@@ -60,7 +60,7 @@ _Part = tuple[int, int, int, int, int, int, int, Terms, tuple[Terms, ...]]
 MANY = 256  # operations of one part beyond which none is worth sorting out
 
 
-def _parts(network: Network, taps: tuple[int, ...]) -> list[tuple[int, int, _Part]]:
+def network_parts(network: Network, taps: tuple[int, ...] = ()) -> list[tuple[int, int, _Part]]:
     """(stride, channels that are tapped behind it, part) of stem, stages and head, in order."""
     stem = network.stem
     parts = [(stem.stride, 0, _stem_part(stem, network.in_channels, False))]
