@@ -75,7 +75,8 @@ def process_plot(found: BudgetResult) -> str:
             axes.set(xlabel="width", xscale="log", yscale="log")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(lambda value, _: f"{value:.3g}")
-                axis.set_minor_formatter(lambda value, _: f"{value:.3g}" if value < 10 else "")
+                axis.set_minor_formatter(lambda value, _: f"{value:.3g}" if f"{value:e}"[0] in "235" else "")
+                axis.set_tick_params(which="both", length=3.5, pad=3.0)
         panels[0].set_ylabel("depth")
         return svg(drawing, "process", "What is expected of the networks inside the limits")
 
