@@ -24,8 +24,9 @@ from triscale.spec.scaling import scale
 
 Mode = Literal["phi", "dwr", "compound"]
 
-SHAPES, LEVELS = 6000, 10  # depths and widths, and resolutions of each; of a baseline whose costs are quick
-SLOW_SHAPES, SLOW_LEVELS = 96, 4  # of one that is traced, or predicted, for each cost
+# Depths and widths, and resolutions of each: of a baseline whose costs are arithmetic on data, of one that is predicted
+# for each cost as well, and of a module, which is traced.
+QUICK, PREDICTED, TRACED = (6000, 10), (400, 6), (96, 4)
 REACH = Multipliers(8.0, 4.0, 4.0)  # by how much a multiplier may differ from the compound rule's at the limit
 BLIND = ("params", "size")  # limits that do not see pixels
 FINE = 2000  # multipliers between the least and the most, of which those that differ after rounding are kept
@@ -103,12 +104,11 @@ def propose(
     if top is None:
         raise impossible(limited, rule)
     if mode == "phi":
-        return _along_phi(limited, rule, top, shapes or (ALONG_PHI if limited.quick else SLOW_SHAPES))
-    shapes = shapes or (SHAPES if limited.quick else SLOW_SHAPES)
-    levels = levels or (LEVELS if limited.quick else SLOW_LEVELS)
+        return _along_phi(limited, rule, top, shapes or (ALONG_PHI if limited.quick else TRACED[0]))
+    usual = QUICK if limited.quick else PREDICTED if isinstance(limited.own.made, Network) else TRACED
     alone = {each: along(limited, RULES[each]) for each in DIRECTIONS}
     box, found = _box(limited, mode, top, alone), Rows(limited)
-    _cover(found, box, (shapes, levels), np.random.default_rng(seed), all_costs)
+    _cover(found, box, (shapes or usual[0], levels or usual[1]), np.random.default_rng(seed), all_costs)
     anchors = {"compound": top} | alone
     return _proposals(found, mode, box, {n: m for n, m in anchors.items() if m is not None and box.holds(m)})
 
