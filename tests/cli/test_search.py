@@ -80,7 +80,7 @@ def test_the_winner_is_held_against_what_costs_nothing_to_find(searched):
     run, *_ = searched
     found = json.loads((run / "coefficients.json").read_text())["honesty"]
     assert [each["way"] for each in found["contenders"]] == [
-        "the search", "the published rule", "depth only", "width only", "resolution only", "random search",
+        "the search", "depth only", "width only", "resolution only", "the published rule", "random search",
         "the baseline",
     ]  # fmt: skip
     assert all(each["test"]["seeds"] == each["val"]["seeds"] == 2 for each in found["contenders"])

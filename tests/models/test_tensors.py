@@ -110,8 +110,12 @@ def test_a_missing_file_says_what_is_nearby(good):
     assert "no such file; nearby: good.pth" in refused(good.with_name("god.pth"))
 
 
-def test_a_folder_is_no_file(tmp_path):
-    assert "Is a directory" in refused(tmp_path)
+def test_a_folder_is_no_file_and_the_one_in_it_is_named(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    assert refused(run) == f"{run}: is a folder; give the file of the weights."
+    (run / "model.safetensors").touch()
+    assert refused(run) == f"{run}: is a folder; give {run / 'model.safetensors'}."
 
 
 def test_an_unreadable_file_is_one_line(good):

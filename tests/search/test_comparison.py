@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from tests.search.helpers import BASELINE, Counting, asker, by_width
 from triscale.errors import SearchError
 from triscale.search.candidate import Multipliers, NetworkBaseline
-from triscale.search.comparison import at_cost, compare_ways, ways_to_scale
+from triscale.search.comparison import all_at_cost, at_cost, compare_ways, ways_to_scale
 from triscale.search.grid import PUBLISHED
 from triscale.spec.families import network
 
 B0 = NetworkBaseline(network("efficientnet_b0"))
+OWN_SMALL = BASELINE.at(Multipliers()).macs
 OWN = B0.at(Multipliers()).macs
 
 
@@ -35,6 +36,19 @@ def test_one_dimension_is_scaled_and_no_other():
 def test_a_cost_beyond_a_way_is_refused():
     with pytest.raises(SearchError, match="cannot be scaled to"):
         at_cost(B0, lambda _: Multipliers(), 2 * OWN)
+
+
+class Shallow:
+    """A baseline whose depth cannot change."""
+
+    name = "shallow"
+
+    def at(self, multipliers):
+        return BASELINE.at(multipliers._replace(depth=1.0))
+
+
+def test_a_way_that_ends_before_the_cost_is_left_out():
+    assert list(all_at_cost(Shallow(), PUBLISHED, 4 * OWN_SMALL)) == ["width", "resolution", "compound"]
 
 
 def test_all_ways_are_trained_alike_and_told(tmp_path):

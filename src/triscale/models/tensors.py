@@ -121,6 +121,10 @@ def _beginning(path: Path) -> bytes:
         names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, names, n=2, cutoff=0.4)
         raise FileError(f"{path}: no such file{'; nearby: ' + ', '.join(near) if near else ''}.") from None
+    except IsADirectoryError:
+        inside = sorted(each.name for each in path.iterdir() if each.suffix == ".safetensors")
+        hint = f"give {path / inside[0]}" if inside else "give the file of the weights"
+        raise FileError(f"{path}: is a folder; {hint}.") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}.") from None
     if size == 0:

@@ -111,7 +111,8 @@ def _step1(report: SearchReport) -> Html:
         [
             paragraph(step1.sentence() + "."),
             paragraph(
-                f"Successive halving in {len(step1.rungs)} rounds: {rounds} (preset {report.preset}). Data: {report.data}.",
+                f"Successive halving in {len(step1.rungs)} rounds: {rounds} (preset {report.preset}). "
+                f"Data: {report.data}.",
                 "note",
             ),
             drawn(lambda: candidates_plot(step1)),

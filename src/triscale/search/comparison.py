@@ -66,6 +66,20 @@ def _macs(baseline: Baseline, along: Along, number: float) -> int:
     return made.macs
 
 
+def all_at_cost(baseline: Baseline, coefficients: Coefficients, macs: float) -> dict[str, Candidate]:
+    """The candidate of each way that is nearest to `macs`, by its name, without ways that end before it.
+
+    A module of equal blocks none of which may be repeated, say, has no depth.
+    """
+    found = {}
+    for way, along in ways_to_scale(coefficients).items():
+        try:
+            found[way] = at_cost(baseline, along, macs)
+        except SearchError:
+            continue
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One network of the comparison.
@@ -120,7 +134,6 @@ def compare_ways(
 
     start = told(own)
     for growth in growths:
-        for way, along in ways_to_scale(coefficients).items():
-            candidate = at_cost(baseline, along, growth * own.macs)
+        for way, candidate in all_at_cost(baseline, coefficients, growth * own.macs).items():
             points.append(Point(way, growth * own.macs, candidate, told(candidate)))
     return Comparison(start, tuple(points), pooled_noise(groups), steps, seeds)

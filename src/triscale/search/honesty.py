@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from triscale.search.asking import Asker
 from triscale.search.candidate import Baseline, Candidate, Multipliers
-from triscale.search.comparison import at_cost, ways_to_scale
-from triscale.search.grid import PUBLISHED, Proposal
+from triscale.search.comparison import all_at_cost
+from triscale.search.grid import PUBLISHED
 from triscale.search.noise import Estimate, estimate, pooled_noise, standard_error, told_apart
 
-WINNER, RULE, RANDOM = "the search", "the published rule", "random search"
+WINNER, RULE, RANDOM, BASELINE = "the search", "the published rule", "random search", "the baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Honesty:
     @property
     def rivals(self) -> tuple[Contender, ...]:
         """All but the search's own that have a score, the best first; the baseline costs less and is none."""
-        own = [each for each in self.contenders[1:] if self.score(each) is not None and each.way != "the baseline"]
+        own = [each for each in self.contenders[1:] if self.score(each) is not None and each.way != BASELINE]
         return tuple(sorted(own, key=lambda each: -_mean(self.score(each))))
 
     def headline(self) -> str:
@@ -83,52 +83,49 @@ class Honesty:
 
 
 def compare_honestly(
-    baseline: Baseline,
-    winner: Proposal,
-    proposals: Sequence[Proposal],
+    winner: Candidate,
+    rivals: Mapping[str, Candidate],
+    drawn: Sequence[Candidate],
     ask: Asker,
     final: Asker | None,
     steps: int,
     seeds: int,
     searched: int,
-    seed: int = 0,
 ) -> Honesty:
     """Train the winner and its rivals with equal steps and seeds, and judge them.
 
-    Rivals: depth, width and resolution alone and the published rule, each at the winner's cost; the best of a random
-    search among the same proposals that takes as many training steps as the search did; and the baseline, to see what
-    scaling brings at all. ask: of validation images. final: of test images, which are read here for the first time;
-    None where there are none. steps, seeds: of each. searched: training steps that the search took.
+    rivals: by how they were come by. drawn: at random, as many as `drawn_at_random` says; the best of them after one
+    training each is a rival too. ask: of validation images. final: of test images, which are read here for the first
+    time; None where there are none. steps, seeds: of each. searched: training steps that the search took.
     """
-    macs = winner.candidate.macs
-    ways = ways_to_scale(PUBLISHED)
-    rivals = {RULE: at_cost(baseline, ways["compound"], macs)}
-    rivals |= {f"{way} only": at_cost(baseline, ways[way], macs) for way in ("depth", "width", "resolution")}
-    found, tried = _random(proposals, ask, steps, max(1, searched // steps), seed)
-    if found is not None:
-        rivals[RANDOM] = found
-    rivals["the baseline"] = baseline.at(Multipliers())
-    val, test = [], []
-    contenders = []
-    for way, candidate in {WINNER: winner.candidate, **rivals}.items():
+    told = [(ask(each, 0, steps).score, number) for number, each in enumerate(drawn)]
+    scored = [(score, -number) for score, number in told if score is not None]
+    found = {RANDOM: drawn[-max(scored)[1]]} if scored else {}
+    baseline = {BASELINE: rivals[BASELINE]} if BASELINE in rivals else {}
+    val, test, contenders = [], [], []
+    for way, candidate in {WINNER: winner, **rivals, **found, **baseline}.items():
         on_val = _scores(candidate, ask, steps, seeds)
         on_test = [] if final is None else _scores(candidate, final, steps, seeds)
         val.append(on_val)
         test.append(on_test)
         contenders.append(Contender(way, candidate, _told(on_val), _told(on_test)))
     noise = pooled_noise(val if contenders[0].test is None else test)
-    return Honesty(tuple(contenders), noise, steps, searched, tried, tried * steps)
+    return Honesty(tuple(contenders), noise, steps, searched, len(drawn), len(drawn) * steps)
 
 
-def _random(
-    proposals: Sequence[Proposal], ask: Asker, steps: int, count: int, seed: int
-) -> tuple[Candidate | None, int]:
-    """(the best of so many proposals, chosen at random and trained once each; how many they were)."""
-    inside = [each.candidate for each in proposals if each.inside]
-    order = np.random.default_rng(seed).permutation(len(inside))[:count].tolist()
-    told = [(ask(inside[number], 0, steps).score, number) for number in order]
-    scored = [(score, number) for score, number in told if score is not None]
-    return (inside[max(scored)[1]] if scored else None), len(order)
+def published_rivals(baseline: Baseline, macs: float) -> dict[str, Candidate]:
+    """The published rule, and depth, width and resolution alone, at a cost; and the baseline, which costs less."""
+    found = {}
+    for way, each in all_at_cost(baseline, PUBLISHED, macs).items():
+        found[RULE if way == "compound" else f"{way} only"] = each
+    return found | {BASELINE: baseline.at(Multipliers())}
+
+
+def drawn_at_random(pool: Sequence[Candidate], steps: int, searched: int, seed: int) -> list[Candidate]:
+    """As many of the candidates as a random search could train for so many steps in the time of the search."""
+    count = max(1, searched // steps)
+    order = np.random.default_rng(seed).permutation(len(pool))[:count].tolist()
+    return [pool[number] for number in order]
 
 
 def _scores(candidate: Candidate, ask: Asker, steps: int, seeds: int) -> list[float]:

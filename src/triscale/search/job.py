@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from triscale import atomic
 from triscale.data.dataset import Dataset, read_dataset
 from triscale.data.find import location
 from triscale.search.asking import Asker
 from triscale.search.candidate import Baseline, Candidate, Multipliers
-from triscale.search.coefficients import family, search_coefficients
-from triscale.search.comparison import compare_ways
+from triscale.search.coefficients import CoefficientSearch, family, search_coefficients
+from triscale.search.comparison import Comparison, compare_ways
 from triscale.search.grid import Constraint, Proposal, coefficient_grid
 from triscale.search.halving import trainings
-from triscale.search.honesty import compare_honestly
+from triscale.search.honesty import Honesty, compare_honestly, drawn_at_random, published_rivals
 from triscale.search.ledger import Ledger
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore, for_search
@@ -86,52 +86,71 @@ def run_coefficients(
     report: writes the page; called last.
     Raises: SearchError where no network is inside the constraint, or ten trainings in a row fail.
     """
-    progress, preset = progress or SilentProgress(), job.preset
-    baseline = job.baseline
+    progress, preset, baseline = progress or SilentProgress(), job.preset, job.baseline
     progress.say(f"looking for networks that cost twice as much as {baseline.name}")
     proposals = coefficient_grid(baseline, job.constraint, most=preset.most)
     subject = _subject(job, dataset)
     val = Ledger(run.path / "ledger.jsonl", subject | {"judged on": "val"})
+    test = Ledger(run.path / "test.jsonl", subject | {"judged on": "test"}) if dataset.test and compared else None
     score = TrainingScore(baseline, dataset, preset.recipe, each_step=progress.advance)
-    ask = Asker(score, val)
-    steps = preset.steps(sum(each.inside for each in proposals)) + sum(
-        preset.rungs[0].steps * preset.rungs[0].seeds for each in proposals if not each.inside
-    )
-    progress.say(_cost(score, proposals, preset))
+    asks = _Asks(Asker(score, val), None if test is None else Asker(replace(score, split="test"), test))
+    steps = _steps(proposals, preset)
+    if sum(each.steps for each in val.entries()) < steps:
+        progress.say(_cost(score, proposals, preset))
     with _bar(progress, f"STEP 1: {len(proposals)} networks", steps, val):
-        step1 = search_coefficients(proposals, ask, preset.rungs)
+        step1 = search_coefficients(proposals, asks.val, preset.rungs)
     progress.say(step1.sentence())
     made = tuple(family(baseline, step1.coefficients, preset.largest))
-    shipped = _write_family(run.path, made, job.baseline)
-    curves = honesty = None
-    if compared:
-        last = preset.rungs[-1].steps
-        test = Ledger(run.path / "test.jsonl", subject | {"judged on": "test"}) if dataset.test else None
-        final = None if test is None else Asker(replace(score, split="test"), test)
-        most = _compared_steps(preset, steps, bool(dataset.test))
-        with _bar(progress, "held against others", most, None):
-            winner = step1.winner.proposal
-            honesty = compare_honestly(
-                baseline, winner, proposals, ask, final, last, preset.final_seeds, steps, job.seed
-            )
-            curves = compare_ways(baseline, step1.coefficients, preset.growths, ask, last, preset.curve_seeds)
-        progress.say(honesty.headline())
-    entries = [*val.entries(), *(test.entries() if compared and test is not None else ())]
+    shipped = _write_family(run.path, made, baseline)
+    honesty, curves = _compared(job, proposals, step1, asks, progress) if compared else (None, None)
+    entries = [*val.entries(), *([] if test is None else test.entries())]
     result = CoefficientResult(
-        baseline.at(Multipliers()),
-        tuple(proposals),
-        step1,
-        made,
-        curves,
-        honesty,
-        len(entries),
-        sum(each.seconds for each in entries),
+        base=baseline.at(Multipliers()),
+        proposals=tuple(proposals),
+        step1=step1,
+        family=made,
+        curves=curves,
+        honesty=honesty,
+        trainings=len(entries),
+        seconds=sum(each.seconds for each in entries),
     )
     run.write_json("coefficients.json", told(result))
     run.write_json("metrics.json", {"headline": result.headline(), **figures(result)})
     report(result, run, dataset)
     run.update(state="done", shipped=shipped)
     return result
+
+
+class _Asks(NamedTuple):
+    """Scores on validation images, and on test images; None where there are none, or they are not to be read yet."""
+
+    val: Asker
+    test: Asker | None
+
+
+def _compared(
+    job: CoefficientJob, proposals: Sequence[Proposal], step1: CoefficientSearch, asks: _Asks, progress: Progress
+) -> tuple[Honesty, Comparison]:
+    """What the result is held against, and the curves of scaling."""
+    preset, searched = job.preset, _steps(proposals, job.preset)
+    last = preset.rungs[-1].steps
+    finals = 7 * preset.final_seeds * last * (1 if asks.test is None else 2)
+    on_curves = (4 * len(preset.growths) + 1) * preset.curve_seeds * last
+    with _bar(progress, "held against others", finals + searched // last * last + on_curves, None):
+        winner = step1.winner.proposal.candidate
+        rivals = published_rivals(job.baseline, winner.macs)
+        drawn = drawn_at_random([each.candidate for each in proposals if each.inside], last, searched, job.seed)
+        honesty = compare_honestly(winner, rivals, drawn, asks.val, asks.test, last, preset.final_seeds, searched)
+        curves = compare_ways(job.baseline, step1.coefficients, preset.growths, asks.val, last, preset.curve_seeds)
+    progress.say(honesty.headline())
+    return honesty, curves
+
+
+def _steps(proposals: Sequence[Proposal], preset: Preset) -> int:
+    """Training steps of STEP 1."""
+    inside = sum(each.inside for each in proposals)
+    first = preset.rungs[0]
+    return preset.steps(inside) + (len(proposals) - inside) * first.steps * first.seeds
 
 
 def _subject(job: CoefficientJob, dataset: Dataset) -> dict[str, str]:
@@ -155,13 +174,6 @@ def _cost(score: TrainingScore, proposals: Sequence[Proposal], preset: Preset) -
     seconds = sum(count * (steps * pace + judged) for count, steps in rounds)
     told = " + ".join(f"{count} of {steps} steps" for count, steps in rounds)
     return f"{len(inside)} networks that differ; {told}: about {seconds / 60:.0f} minutes on this machine"
-
-
-def _compared_steps(preset: Preset, searched: int, has_test: bool) -> int:
-    """The most steps that the comparison takes."""
-    last, seeds = preset.rungs[-1].steps, preset.final_seeds
-    finals = 7 * seeds * last * (2 if has_test else 1)
-    return finals + searched // last * last + (4 * len(preset.growths) + 1) * preset.curve_seeds * last
 
 
 class _bar:
