@@ -26,11 +26,11 @@ Mode = Literal["phi", "dwr", "compound"]
 
 # Depths and widths, and resolutions of each: of a baseline whose costs are arithmetic on data, of one that is predicted
 # for each cost as well, and of a module, which is traced.
-QUICK, PREDICTED, TRACED = (6000, 10), (400, 6), (96, 4)
+QUICK, PREDICTED, TRACED = (6000, 10), (400, 6), (48, 3)
 REACH = Multipliers(8.0, 4.0, 4.0)  # by how much a multiplier may differ from the compound rule's at the limit
 BLIND = ("params", "size")  # limits that do not see pixels
 FINE = 2000  # multipliers between the least and the most, of which those that differ after rounding are kept
-TRIES = 8  # at most so many times as many shapes are tried, for many are equal or have no room
+TRIES = 4  # at most so many times as many shapes are tried, for many are equal or have no room
 EDGE = 0.1  # share of the box by which it is overshot, so that some lie exactly on its edges: ceil(1.01 x 4) is 5
 LEAST_COST = 1 / 16  # of the limits, where networks of all costs are wanted
 ALONG_PHI, PHIS_BELOW = 1000, 4.0  # networks along phi, and how far below the limit they begin
