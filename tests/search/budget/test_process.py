@@ -25,7 +25,7 @@ def process(points, scores, noise=1e-6):
     return conditioned(Process(points, np.ones(3), 1.0, noise, 0.0, 1.0, empty, empty), points, scores)
 
 
-def test_the_correlation_is_maternal():
+def test_the_correlation_is_that_of_matern():
     # at distance 1: (1 + sqrt 5 + 5/3) exp(-sqrt 5)
     assert matern(np.array([0.0, 1.0])) == pytest.approx([1.0, (1 + 5**0.5 + 5 / 3) * math.exp(-(5**0.5))])
 
