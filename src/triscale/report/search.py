@@ -11,6 +11,7 @@ from triscale.report.html import Html, badge, bullets, code, drawn, element, fac
 from triscale.report.page import whole_page
 from triscale.report.search_plots import candidates_plot, curves_plot
 from triscale.report.text import duration
+from triscale.search.candidate import Candidate
 from triscale.search.coefficients import Ranked
 from triscale.search.honesty import Honesty
 from triscale.search.noise import Estimate
@@ -42,10 +43,13 @@ def write_search_report(report: SearchReport, path: str | Path) -> None:
     result = report.result
     parts = [_step1(report), _candidates(report), _step2(report)]
     if result.honesty is not None:
-        parts.insert(0, _honesty(result.honesty))
+        parts.insert(0, compared(result.honesty))
     if result.curves is not None:
         parts.append(_curves(report))
-    parts += [_use(report), _environment(report)]
+    parts += [
+        used_how(report.folder, report.asked_for, result.family[0]),
+        made_how(report.command, report.environment),
+    ]
     header = join([element("h1", f"Coefficients of {report.baseline}"), _verdict(report)])
     atomic.write_text(path, whole_page(f"{report.baseline}: coefficients", header, parts))
 
@@ -64,7 +68,8 @@ def _verdict(report: SearchReport) -> Html:
     return join([paragraph(join([badge(word, good=won), " ", result.headline()], ""), "verdict"), facts(figures)])
 
 
-def _honesty(found: Honesty) -> Html:
+def compared(found: Honesty) -> Html:
+    """The winner beside its rivals."""
     own = found.contenders[0]
     rows = [
         (
@@ -195,25 +200,26 @@ def _curves(report: SearchReport) -> Html:
     )
 
 
-def _use(report: SearchReport) -> Html:
-    first = report.result.family[0]
-    if isinstance(first.made, Network):
-        file = f"{report.folder}/network.json"
+def used_how(folder: str, asked_for: str, candidate: Candidate) -> Html:
+    """Commands that take the result. asked_for: the baseline, as it was typed."""
+    if isinstance(candidate.made, Network):
+        file = f"{folder}/network.json"
         lines = [
             f"triscale train {file} DATA",
             f"triscale scale {file} --to 'macs<=1G'",
             f"triscale export {file} model.onnx",
         ]
     else:
-        depth, width, _ = first.multipliers
-        options = f"--depth {depth:.6g} --width {width:.6g} --size {first.size[0]}"
-        lines = [f"triscale train {report.asked_for} DATA {options}", f"triscale scale {report.asked_for} {options}"]
+        depth, width, _ = candidate.multipliers
+        options = f"--depth {depth:.6g} --width {width:.6g} --size {candidate.size[0]}"
+        lines = [f"triscale train {asked_for} DATA {options}", f"triscale scale {asked_for} {options}"]
     return section("use", "How to use it", [code("\n".join(lines))])
 
 
-def _environment(report: SearchReport) -> Html:
-    items = [f"{name}: {value}" for name, value in report.environment.items()]
-    return section("environment", "How it was made", [code(report.command), bullets(items)])
+def made_how(command: str, environment: Mapping[str, object]) -> Html:
+    """The command, and what it ran on."""
+    items = [f"{name}: {value}" for name, value in environment.items()]
+    return section("environment", "How it was made", [code(command), bullets(items)])
 
 
 def _score(found: Estimate | None) -> str:

@@ -101,9 +101,10 @@ def compare_honestly(
     told = [(ask(each, 0, steps).score, number) for number, each in enumerate(drawn)]
     scored = [(score, -number) for score, number in told if score is not None]
     found = {RANDOM: drawn[-max(scored)[1]]} if scored else {}
-    baseline = {BASELINE: rivals[BASELINE]} if BASELINE in rivals else {}
+    last = {BASELINE: rivals[BASELINE]} if BASELINE in rivals else {}
+    first = {way: each for way, each in rivals.items() if way != BASELINE}
     val, test, contenders = [], [], []
-    for way, candidate in {WINNER: winner, **rivals, **found, **baseline}.items():
+    for way, candidate in {WINNER: winner, **first, **found, **last}.items():
         on_val = _scores(candidate, ask, steps, seeds)
         on_test = [] if final is None else _scores(candidate, final, steps, seeds)
         val.append(on_val)
@@ -121,11 +122,10 @@ def published_rivals(baseline: Baseline, macs: float) -> dict[str, Candidate]:
     return found | {BASELINE: baseline.at(Multipliers())}
 
 
-def drawn_at_random(pool: Sequence[Candidate], steps: int, searched: int, seed: int) -> list[Candidate]:
-    """As many of the candidates as a random search could train for so many steps in the time of the search."""
+def drawn_at_random(candidates: int, steps: int, searched: int, seed: int) -> list[int]:
+    """Numbers of as many candidates as a random search trains, for so many steps each, in the steps of the search."""
     count = max(1, searched // steps)
-    order = np.random.default_rng(seed).permutation(len(pool))[:count].tolist()
-    return [pool[number] for number in order]
+    return np.random.default_rng(seed).permutation(candidates)[:count].tolist()
 
 
 def _scores(candidate: Candidate, ask: Asker, steps: int, seeds: int) -> list[float]:

@@ -21,7 +21,8 @@ class Preset:
         None; judged: validation images, all for None.
     recipe: of every training. rungs: of successive halving. most: networks that are compared.
     largest: the family is made for phi 1 to this. growths, curve_seeds: of the curves of scaling, which are trained as
-        long as the last rung. final_seeds: of what is compared at the end.
+        long as the last rung. final_seeds: of what is compared at the end. trials: networks that a search inside a
+        budget asks, trained as long as the last rung.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Preset:
     growths: tuple[float, ...]
     curve_seeds: int
     final_seeds: int
+    trials: int
 
     def steps(self, candidates: int) -> int:
         """Training steps of STEP 1 with so many candidates."""
@@ -61,6 +63,7 @@ PRESETS: dict[str, Preset] = {
         growths=(2.0, 4.0),
         curve_seeds=2,
         final_seeds=3,
+        trials=20,
     ),
     "small": Preset(
         name="small",
@@ -75,6 +78,7 @@ PRESETS: dict[str, Preset] = {
         growths=(2.0, 4.0, 8.0),
         curve_seeds=3,
         final_seeds=3,
+        trials=40,
     ),
     # What the paper did is not told in full: a small grid search on ImageNet, at full length.
     "paper": Preset(
@@ -90,6 +94,7 @@ PRESETS: dict[str, Preset] = {
         growths=(2.0, 4.0, 8.0, 16.0),
         curve_seeds=1,
         final_seeds=2,
+        trials=60,
     ),
 }
 

@@ -46,7 +46,7 @@ def told(result: CoefficientResult) -> dict[str, Any]:
         "headline": result.headline(),
         "candidates": [_row(each) for each in (*step1.ranked, *step1.beside)],
         "family": [{"phi": phi, **_costs(each)} for phi, each in enumerate(result.family, start=1)],
-        "honesty": None if result.honesty is None else _honesty(result.honesty),
+        "honesty": None if result.honesty is None else honesty_table(result.honesty),
         "curves": None if result.curves is None else _curves(result.curves),
         "trainings": result.trainings,
         "seconds": result.seconds,
@@ -92,7 +92,8 @@ def _costs(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _honesty(found: Honesty) -> dict[str, Any]:
+def honesty_table(found: Honesty) -> dict[str, Any]:
+    """The comparison as plain values."""
     return {
         "headline": found.headline(),
         "split": found.split,
