@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from triscale.errors import MissingExtraError
-from triscale.search.budget.acquisition import log_expected_improvement, spread_out
+from triscale.search.budget.acquisition import log_expected_improvement, log_news, spread_out
 from triscale.search.budget.process import Process, _loss, conditioned, fit_process, matern
 
 pytest.importorskip("scipy")
@@ -25,7 +25,7 @@ def process(points, scores, noise=1e-6):
     return conditioned(Process(points, np.ones(3), 1.0, noise, 0.0, 1.0, empty, empty), points, scores)
 
 
-def test_the_correlation_is_maternal():
+def test_the_correlation_is_that_of_matern():
     # at distance 1: (1 + sqrt 5 + 5/3) exp(-sqrt 5)
     assert matern(np.array([0.0, 1.0])) == pytest.approx([1.0, (1 + 5**0.5 + 5 / 3) * math.exp(-(5**0.5))])
 
@@ -106,6 +106,12 @@ def test_expected_improvement_is_finite_and_grows_however_far_it_is():
     # at z = -40: log pdf - 2 log 40 - 3 / 40^2 to first order
     assert found[5] == pytest.approx(-800 - 0.5 * math.log(2 * math.pi) - 2 * math.log(40) - 3 / 1600, abs=1e-5)
     assert found[7] == pytest.approx(found[8], abs=1e-7)
+
+
+def test_a_score_tells_little_of_what_is_nearly_known():
+    told = np.exp(log_news(np.array([1e-9, 1.0, 1e9]), 1.0))
+    assert told == pytest.approx([0.0, 1 - 1 / math.sqrt(2), 1.0], abs=1e-8)  # 1 - noise / sqrt(deviation^2 + noise^2)
+    assert np.isfinite(log_news(np.array([0.0, 1.0]), 0.0)).all()
 
 
 def test_the_farthest_comes_next():

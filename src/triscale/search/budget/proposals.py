@@ -24,12 +24,13 @@ from triscale.spec.scaling import scale
 
 Mode = Literal["phi", "dwr", "compound"]
 
-SHAPES, LEVELS = 6000, 10  # depths and widths, and resolutions of each; of a baseline whose costs are quick
-SLOW_SHAPES, SLOW_LEVELS = 96, 4  # of one that is traced, or predicted, for each cost
+# Depths and widths, and resolutions of each: of a baseline whose costs are arithmetic on data, of one that is predicted
+# for each cost as well, and of a module, which is traced.
+QUICK, PREDICTED, TRACED = (6000, 10), (400, 6), (48, 3)
 REACH = Multipliers(8.0, 4.0, 4.0)  # by how much a multiplier may differ from the compound rule's at the limit
 BLIND = ("params", "size")  # limits that do not see pixels
 FINE = 2000  # multipliers between the least and the most, of which those that differ after rounding are kept
-TRIES = 8  # at most so many times as many shapes are tried, for many are equal or have no room
+TRIES = 4  # at most so many times as many shapes are tried, for many are equal or have no room
 EDGE = 0.1  # share of the box by which it is overshot, so that some lie exactly on its edges: ceil(1.01 x 4) is 5
 LEAST_COST = 1 / 16  # of the limits, where networks of all costs are wanted
 ALONG_PHI, PHIS_BELOW = 1000, 4.0  # networks along phi, and how far below the limit they begin
@@ -103,12 +104,11 @@ def propose(
     if top is None:
         raise impossible(limited, rule)
     if mode == "phi":
-        return _along_phi(limited, rule, top, shapes or (ALONG_PHI if limited.quick else SLOW_SHAPES))
-    shapes = shapes or (SHAPES if limited.quick else SLOW_SHAPES)
-    levels = levels or (LEVELS if limited.quick else SLOW_LEVELS)
+        return _along_phi(limited, rule, top, shapes or (ALONG_PHI if limited.quick else TRACED[0]))
+    usual = QUICK if limited.quick else PREDICTED if isinstance(limited.own.made, Network) else TRACED
     alone = {each: along(limited, RULES[each]) for each in DIRECTIONS}
     box, found = _box(limited, mode, top, alone), Rows(limited)
-    _cover(found, box, (shapes, levels), np.random.default_rng(seed), all_costs)
+    _cover(found, box, (shapes or usual[0], levels or usual[1]), np.random.default_rng(seed), all_costs)
     anchors = {"compound": top} | alone
     return _proposals(found, mode, box, {n: m for n, m in anchors.items() if m is not None and box.holds(m)})
 
