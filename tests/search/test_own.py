@@ -1,6 +1,7 @@
 """A module of the user's own as the baseline."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch
 from tests.fitted import triscale
 from tests.modules.user_code import BLOCKS, NETS
 from tests.search.helpers import Counting, asker
+from training.tiny import tiny_images
 from triscale.errors import SpecError
 from triscale.modules.factory import load_factory
+from triscale.search import preset
 from triscale.search.candidate import Multipliers
 from triscale.search.coefficients import search_coefficients
 from triscale.search.grid import coefficient_grid
@@ -73,11 +76,6 @@ def test_a_plain_resnet_goes_the_same_way(code, tmp_path):
 
 
 def test_the_command_takes_a_factory_and_says_how_to_train_it(code, tmp_path):
-    from dataclasses import replace
-
-    from training.tiny import tiny_images
-    from triscale.search import preset
-
     images = tiny_images(tmp_path / "images", train=10, val=4)
     brief = replace(
         preset.PRESETS["tiny"], per_class=6, judged=12, rungs=(Rung(1), Rung(2)), most=3, largest=2, growths=(2.0,),
@@ -85,6 +83,7 @@ def test_the_command_takes_a_factory_and_says_how_to_train_it(code, tmp_path):
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(preset.PRESETS, "tiny", brief)
+        patch.setattr("triscale.search.grid.STEPS", (0.05,))  # a finer grid is no other code, and takes a minute
         done = triscale(
             "search", "coefficients", images, "--baseline", f"{code}:plain", "--size", 40, "--out", tmp_path / "run"
         )

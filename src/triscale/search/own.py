@@ -31,7 +31,7 @@ class ModuleBaseline:
     factory: Factory
     size: Size
     analyses: dict[Size, Analysis] = field(default_factory=dict)
-    counted: dict[tuple[str, Size], tuple[int, int]] = field(default_factory=dict)
+    counted: dict[tuple[tuple[int | str, ...], Size], tuple[int, int]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -67,10 +67,10 @@ class ModuleBaseline:
         module = self.factory.make(depth, width)
         shapes = (f"{key} {tuple(value.shape)}" for key, value in module.state_dict().items())
         layers = hashlib.sha256("\n".join((repr(module), *shapes)).encode()).hexdigest()
-        if (layers, size) not in self.counted:
+        if ((layers,), size) not in self.counted:
             found = module_cost(module, example(module, image_channels(module), size, batch=1))
-            self.counted[layers, size] = found.params, found.macs
-        return (layers,), *self.counted[layers, size]
+            self.counted[(layers,), size] = found.params, found.macs
+        return (layers,), *self.counted[(layers,), size]
 
     def _traced(self, depth: float, width: float, size: Size) -> tuple[tuple[int, ...], int, int]:
         if size not in self.analyses:
@@ -81,6 +81,8 @@ class ModuleBaseline:
                 self.analyses[size] = analyse(copied, images, tie_depth=True)
         analysis = self.analyses[size]
         plan = analysis.plan(depth, width)
-        found = analysis.cost(plan, memory=False)
-        widths = tuple(plan.widths[each.group] for each in analysis.widths)
-        return (*plan.lengths, *widths), found.params, found.macs
+        layers = (*plan.lengths, *(plan.widths[each.group] for each in analysis.widths))
+        if (layers, size) not in self.counted:
+            found = analysis.cost(plan, memory=False)
+            self.counted[layers, size] = found.params, found.macs
+        return layers, *self.counted[layers, size]
