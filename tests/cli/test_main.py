@@ -14,9 +14,11 @@ import pytest
 from tests.fitted import refusal, triscale
 from triscale.cli.data import check
 from triscale.cli.main import COMMANDS, _usage
+from triscale.cli.search import budget, coefficients
 
 TARGETS = {name: target for name, target, _ in COMMANDS}
-NAMES = [name for name, _, _ in COMMANDS if name != "data"] + ["data check"]
+PARTS = {"data check": check, "search coefficients": coefficients, "search budget": budget}
+NAMES = [name for name, _, _ in COMMANDS if name not in ("data", "search")] + list(PARTS)
 
 
 def function_of(name):
@@ -42,7 +44,7 @@ def test_the_help_of_each_command_says_what_it_does_with_an_example(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_is_explained(name):
-    command = check if name == "data check" else function_of(name)
+    command = PARTS[name] if name in PARTS else function_of(name)
     explained = re.findall(r"^    (\w+)\n        \S", command.__doc__.split("----------")[1], flags=re.MULTILINE)
     assert explained == list(inspect.signature(command).parameters)
 

@@ -86,7 +86,11 @@ def _weight_gradient(gradient: Tensor, input: Tensor, weight: Tensor, stride: Pa
     for column in range(0, width, WIDEST):
         part = weight[..., column : column + WIDEST]
         left = padding[1] - column
-        right = (gradient.shape[3] - 1) * stride[1] + part.shape[3] - left - input.shape[3]
+        read = (gradient.shape[3] - 1) * stride[1] + part.shape[3]  # columns, from `left` before the map's first on
+        if not -input.shape[3] < left < read:  # these see padding alone
+            parts.append(torch.zeros_like(part))
+            continue
+        right = read - left - input.shape[3]
         shifted = functional.pad(input, (left, right))  # cuts off where it is negative
         parts.append(
             _convolution_backward(
