@@ -89,7 +89,7 @@ def coefficients(
     from triscale.search.preset import preset as preset_of
 
     chosen = preset_of(preset)
-    made = _baseline(baseline, network, as_size(size or chosen.side))
+    made = _baseline(baseline, network, as_size(chosen.side if size is None else size))
     job = CoefficientJob(data, made, chosen, constraint, seed, skip_broken)
     folder = run_folder(out, data, f"{made.name}-coefficients")
     _do(job, folder, baseline, honesty == "now", quiet=json)
@@ -161,7 +161,7 @@ def budget(
 
     require_scipy()
     chosen = preset_of(preset)
-    made = _baseline(baseline, network, as_size(size or chosen.side))
+    made = _baseline(baseline, network, as_size(chosen.side if size is None else size))
     job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken)
     folder = run_folder(out, data, f"{made.name}-budget")
     _do_budget(job, folder, baseline, honesty == "now", quiet=json)
