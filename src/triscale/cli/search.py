@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from triscale.spec.network import Network, Size, as_size
 
 if TYPE_CHECKING:
     from triscale.data.dataset import Dataset
+    from triscale.report.search import Searched
     from triscale.search.budget.job import BudgetFound, BudgetJob
     from triscale.search.candidate import Baseline
     from triscale.search.job import CoefficientJob
@@ -191,11 +192,11 @@ def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
 
 
 def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
-    from triscale.report.search import SearchReport, write_search_report
+    from triscale.report.search import write_search_report
     from triscale.search.job import run_coefficients
 
     def report(result: CoefficientResult, run: RunFolder, dataset: Dataset) -> None:
-        write_search_report(SearchReport(result, *_shown(job, run, dataset, asked_for)), run.path / "report.html")
+        write_search_report(result, _searched(job, run, dataset, asked_for), run.path / "report.html")
         if not quiet:
             print("\n".join(_lines(result, folder)))
 
@@ -205,11 +206,11 @@ def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet
 
 
 def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
-    from triscale.report.budget_search import BudgetReport, write_budget_report
+    from triscale.report.budget_search import write_budget_report
     from triscale.search.budget.job import run_budget
 
     def report(found: BudgetFound, run: RunFolder, dataset: Dataset) -> None:
-        write_budget_report(BudgetReport(found, *_shown(job, run, dataset, asked_for)), run.path / "report.html")
+        write_budget_report(found, _searched(job, run, dataset, asked_for), run.path / "report.html")
         if not quiet:
             print(f"{found.headline()}\n{found.sentence()}\nstart at {folder / 'report.html'}")
 
@@ -239,13 +240,19 @@ def _opened(
         yield None if done else run, dataset, progress
 
 
-def _shown(
-    job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str
-) -> tuple[str, str, str, str, str, str, Mapping[str, object]]:
-    """What both pages show alike, in the order of their fields."""
-    command = "triscale " + shlex.join(sys.argv[1:])
-    data = f"{_images(dataset)}, of {dataset.root}"
-    return job.baseline.name, asked_for, command, str(run.path), data, job.preset.name, run.record.environment
+def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str) -> Searched:
+    """What both pages show alike."""
+    from triscale.report.search import Searched
+
+    return Searched(
+        baseline=job.baseline.name,
+        asked_for=asked_for,
+        command="triscale " + shlex.join(sys.argv[1:]),
+        folder=str(run.path),
+        data=f"{_images(dataset)}, of {dataset.root}",
+        preset=job.preset.name,
+        environment=run.record.environment,
+    )
 
 
 def _images(dataset: Dataset) -> str:

@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from triscale import atomic
 from triscale.report.budget_plots import process_plot, trials_plot
-from triscale.report.html import Html, badge, drawn, element, facts, join, paragraph, section, table
+from triscale.report.html import Html, drawn, element, join, paragraph, section, table
 from triscale.report.page import whole_page
-from triscale.report.search import compared, made_how, used_how
+from triscale.report.search import Searched, closing, compared, verdict
 from triscale.report.text import duration
 from triscale.search.budget.job import BudgetFound
-from triscale.search.budget.result import Scored
+from triscale.search.budget.result import BudgetResult, Scored
 from triscale.spec.limits import quantity
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetReport:
-    """What the page shows; fields that `SearchReport` has mean the same."""
-
-    found: BudgetFound
-    baseline: str
-    asked_for: str
-    command: str
-    folder: str
-    data: str
-    preset: str
-    environment: Mapping[str, object]
-
-
-def write_budget_report(report: BudgetReport, path: str | Path) -> None:
+def write_budget_report(found: BudgetFound, on: Searched, path: str | Path) -> None:
     """Write the page as one self-contained HTML file, atomically. Raises: FileError when it cannot be written."""
-    found = report.found
-    parts = [_winner(report), _trials(report), _process(report)]
+    result, winner = found.result, found.result.winner
+    parts = [_winner(found, on), _trials(result), _process(result)]
     if found.honesty is not None:
         parts.insert(0, compared(found.honesty))
-    if found.result.pareto is not None:
-        parts.insert(-1, _front(report))
-    parts += [
-        used_how(report.folder, report.asked_for, found.result.winner.candidate),
-        made_how(report.command, report.environment),
-    ]
-    header = join([element("h1", f"{report.baseline} inside {found.budget}"), _verdict(found)])
-    atomic.write_text(path, whole_page(f"{report.baseline}: budget", header, parts))
-
-
-def _verdict(found: BudgetFound) -> Html:
-    won = found.honesty is not None and found.headline().startswith("The search won")
-    word = "won" if won else "not compared yet" if found.honesty is None else "did not win"
-    winner = found.result.winner
+    if result.pareto is not None:
+        parts.insert(-1, _front(result))
+    parts += closing(on, winner.candidate)
     figures = [
         ("depth, width, resolution", ", ".join(f"{each:.3g}" for each in winner.candidate.multipliers)),
         ("MACs", quantity("macs", winner.candidate.macs)),
@@ -59,29 +32,29 @@ def _verdict(found: BudgetFound) -> Html:
         ("trainings", f"{found.trainings:,}"),
         ("time", duration(found.seconds)),
     ]
-    return join([paragraph(join([badge(word, good=won), " ", found.headline()], ""), "verdict"), facts(figures)])
+    header = join([element("h1", f"{on.baseline} inside {found.budget}"), verdict(found.honesty, figures)])
+    atomic.write_text(path, whole_page(f"{on.baseline}: budget", header, parts))
 
 
-def _winner(report: BudgetReport) -> Html:
-    result = report.found.result
+def _winner(found: BudgetFound, on: Searched) -> Html:
+    result = found.result
     proposals = result.proposals
     return section(
         "winner",
         "The network",
         [
-            paragraph(report.found.sentence() + "."),
+            paragraph(found.sentence() + "."),
             paragraph(
                 f"Chosen from {len(proposals):,} networks inside the limits, of {proposals.costed:,} that were costed; "
                 f"none outside was trained. It is the one of which most is expected without noise (standard deviation "
-                f"of one score {result.noise:.2%}). Data: {report.data}; preset {report.preset}.",
+                f"of one score {result.noise:.2%}). Data: {on.data}; preset {on.preset}.",
                 "note",
             ),
         ],
     )
 
 
-def _trials(report: BudgetReport) -> Html:
-    result = report.found.result
+def _trials(result: BudgetResult) -> Html:
     rows = [(number, *_row(each)) for number, each in enumerate(result.scored, start=1)]
     titles = ("", "depth", "width", "resolution", "MACs", "parameters", "of the budget", "top-1", "expected", "±")
     chosen = result.scored.index(result.winner)
@@ -92,8 +65,7 @@ def _trials(report: BudgetReport) -> Html:
     )
 
 
-def _front(report: BudgetReport) -> Html:
-    result = report.found.result
+def _front(result: BudgetResult) -> Html:
     titles = ("depth", "width", "resolution", "MACs", "parameters", "of the budget", "top-1", "expected", "±")
     rows = [_row(each) for each in result.front]
     return section(
@@ -101,8 +73,7 @@ def _front(report: BudgetReport) -> Html:
     )
 
 
-def _process(report: BudgetReport) -> Html:
-    result = report.found.result
+def _process(result: BudgetResult) -> Html:
     note = (
         "Left: what the Gaussian process expects of each network inside the limits after all trainings. Right: from "
         "which it expects the largest improvement. White: trained; ringed: the winner."

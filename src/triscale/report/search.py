@@ -13,7 +13,8 @@ from triscale.report.search_plots import candidates_plot, curves_plot
 from triscale.report.text import duration
 from triscale.search.candidate import Candidate
 from triscale.search.coefficients import Ranked
-from triscale.search.honesty import Honesty
+from triscale.search.comparison import Comparison
+from triscale.search.honesty import Honesty, headline
 from triscale.search.noise import Estimate
 from triscale.search.result import CoefficientResult
 from triscale.spec.limits import quantity
@@ -21,14 +22,13 @@ from triscale.spec.network import Network
 
 
 @dataclass(frozen=True, slots=True)
-class SearchReport:
-    """What the page shows.
+class Searched:
+    """What was searched on, as the pages of all searches show it.
 
     baseline: its name; asked_for: as it was typed. command: as typed. folder: of the run. data: what was learnt from,
         in words. preset: its name.
     """
 
-    result: CoefficientResult
     baseline: str
     asked_for: str
     command: str
@@ -38,25 +38,14 @@ class SearchReport:
     environment: Mapping[str, object]
 
 
-def write_search_report(report: SearchReport, path: str | Path) -> None:
+def write_search_report(result: CoefficientResult, on: Searched, path: str | Path) -> None:
     """Write the page as one self-contained HTML file, atomically. Raises: FileError when it cannot be written."""
-    result = report.result
-    parts = [_step1(report), _candidates(report), _step2(report)]
+    parts = [_step1(result, on), _candidates(result), _step2(result)]
     if result.honesty is not None:
         parts.insert(0, compared(result.honesty))
     if result.curves is not None:
-        parts.append(_curves(report))
-    parts += [
-        used_how(report.folder, report.asked_for, result.family[0]),
-        made_how(report.command, report.environment),
-    ]
-    header = join([element("h1", f"Coefficients of {report.baseline}"), _verdict(report)])
-    atomic.write_text(path, whole_page(f"{report.baseline}: coefficients", header, parts))
-
-
-def _verdict(report: SearchReport) -> Html:
-    result, found = report.result, report.result.step1.coefficients
-    won = result.honesty is not None and result.headline().startswith("The search won")
+        parts.append(_curves(result.curves, result.base.macs))
+    found = result.step1.coefficients
     figures = [
         ("α, β, γ", str(found)),
         ("counted cost", f"{result.step1.winner.proposal.counted:.3f} x"),
@@ -64,8 +53,17 @@ def _verdict(report: SearchReport) -> Html:
         ("trainings", f"{result.trainings:,}"),
         ("time", duration(result.seconds)),
     ]
-    word = "won" if won else "not compared yet" if result.honesty is None else "did not win"
-    return join([paragraph(join([badge(word, good=won), " ", result.headline()], ""), "verdict"), facts(figures)])
+    parts += closing(on, result.family[0])
+    header = join([element("h1", f"Coefficients of {on.baseline}"), verdict(result.honesty, figures)])
+    atomic.write_text(path, whole_page(f"{on.baseline}: coefficients", header, parts))
+
+
+def verdict(honesty: Honesty | None, figures: Sequence[tuple[str, object]]) -> Html:
+    """Whether the search won, before anything else, and the figures that people ask for first."""
+    said = headline(honesty)
+    won = honesty is not None and said.startswith("The search won")
+    word = "won" if won else "not compared yet" if honesty is None else "did not win"
+    return join([paragraph(join([badge(word, good=won), " ", said], ""), "verdict"), facts(figures)])
 
 
 def compared(found: Honesty) -> Html:
@@ -105,8 +103,8 @@ def compared(found: Honesty) -> Html:
     )
 
 
-def _step1(report: SearchReport) -> Html:
-    step1 = report.result.step1
+def _step1(result: CoefficientResult, on: Searched) -> Html:
+    step1 = result.step1
     rounds = "; ".join(
         f"{rung.steps} steps with {rung.seeds} seed{'s' if rung.seeds > 1 else ''}" for rung in step1.rungs
     )
@@ -116,8 +114,7 @@ def _step1(report: SearchReport) -> Html:
         [
             paragraph(step1.sentence() + "."),
             paragraph(
-                f"Successive halving in {len(step1.rungs)} rounds: {rounds} (preset {report.preset}). "
-                f"Data: {report.data}.",
+                f"Successive halving in {len(step1.rungs)} rounds: {rounds} (preset {on.preset}). Data: {on.data}.",
                 "note",
             ),
             drawn(lambda: candidates_plot(step1)),
@@ -125,8 +122,8 @@ def _step1(report: SearchReport) -> Html:
     )
 
 
-def _candidates(report: SearchReport) -> Html:
-    step1 = report.result.step1
+def _candidates(result: CoefficientResult) -> Html:
+    step1 = result.step1
     titles = (
         "α", "β", "γ", "α·β²·γ²", "counted", "MACs", "parameters", "pixels", "steps", "top-1", "the same network",
     )  # fmt: skip
@@ -160,10 +157,10 @@ def _row(ranked: Ranked, steps: int) -> Sequence[object]:
     )
 
 
-def _step2(report: SearchReport) -> Html:
+def _step2(result: CoefficientResult) -> Html:
     rows = [
         (phi, quantity("macs", each.macs), quantity("params", each.params), each.size[0], f"family/phi-{phi}.json")
-        for phi, each in enumerate(report.result.family, start=1)
+        for phi, each in enumerate(result.family, start=1)
     ]
     return section(
         "step2",
@@ -172,9 +169,7 @@ def _step2(report: SearchReport) -> Html:
     )
 
 
-def _curves(report: SearchReport) -> Html:
-    found, base = report.result.curves, report.result.base
-    assert found is not None  # as the caller saw
+def _curves(found: Comparison, macs: int) -> Html:
     rows = [
         (
             each.way if each.way == "compound" else f"{each.way} only",
@@ -189,7 +184,7 @@ def _curves(report: SearchReport) -> Html:
         "curves",
         "One dimension alone, or all three",
         [
-            drawn(lambda: curves_plot(found, base.macs)),
+            drawn(lambda: curves_plot(found, macs)),
             table(("what is scaled", "multipliers", "MACs", "top-1"), rows, styles=("name", "", "number", "number")),
             paragraph(
                 f"{found.steps} steps each, {found.seeds} seeds; bars from the lowest to the highest. After so few "
@@ -200,26 +195,24 @@ def _curves(report: SearchReport) -> Html:
     )
 
 
-def used_how(folder: str, asked_for: str, candidate: Candidate) -> Html:
-    """Commands that take the result. asked_for: the baseline, as it was typed."""
-    if isinstance(candidate.made, Network):
-        file = f"{folder}/network.json"
+def closing(on: Searched, made: Candidate) -> list[Html]:
+    """Commands that take the result, the command that made it, and what it ran on."""
+    if isinstance(made.made, Network):
+        file = f"{on.folder}/network.json"
         lines = [
             f"triscale train {file} DATA",
             f"triscale scale {file} --to 'macs<=1G'",
             f"triscale export {file} model.onnx",
         ]
     else:
-        depth, width, _ = candidate.multipliers
-        options = f"--depth {depth:.6g} --width {width:.6g} --size {candidate.size[0]}"
-        lines = [f"triscale train {asked_for} DATA {options}", f"triscale scale {asked_for} {options}"]
-    return section("use", "How to use it", [code("\n".join(lines))])
-
-
-def made_how(command: str, environment: Mapping[str, object]) -> Html:
-    """The command, and what it ran on."""
-    items = [f"{name}: {value}" for name, value in environment.items()]
-    return section("environment", "How it was made", [code(command), bullets(items)])
+        depth, width, _ = made.multipliers
+        options = f"--depth {depth:.6g} --width {width:.6g} --size {made.size[0]}"
+        lines = [f"triscale train {on.asked_for} DATA {options}", f"triscale scale {on.asked_for} {options}"]
+    items = [f"{name}: {value}" for name, value in on.environment.items()]
+    return [
+        section("use", "How to use it", [code("\n".join(lines))]),
+        section("environment", "How it was made", [code(on.command), bullets(items)]),
+    ]
 
 
 def _score(found: Estimate | None) -> str:

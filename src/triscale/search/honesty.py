@@ -82,6 +82,11 @@ class Honesty:
         return f"The search did not win: {best.way} is {-ahead:.2%} better, {other.mean:.2%} against {own.mean:.2%}."
 
 
+def headline(found: Honesty | None) -> str:
+    """What a person must read first of a search; None is one that was not held against anything."""
+    return "Not compared yet: run the same command with --honesty now." if found is None else found.headline()
+
+
 def compare_honestly(
     winner: Candidate,
     rivals: Mapping[str, Candidate],

@@ -9,7 +9,7 @@ from triscale.search.candidate import Candidate
 from triscale.search.coefficients import CoefficientSearch, Ranked
 from triscale.search.comparison import Comparison
 from triscale.search.grid import Proposal
-from triscale.search.honesty import Honesty
+from triscale.search.honesty import Honesty, headline
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,7 @@ class CoefficientResult:
 
     def headline(self) -> str:
         """What a person must read first."""
-        if self.honesty is None:
-            return "Not compared yet: run the same command with --honesty now."
-        return self.honesty.headline()
+        return headline(self.honesty)
 
 
 def told(result: CoefficientResult) -> dict[str, Any]:

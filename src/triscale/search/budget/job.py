@@ -14,7 +14,7 @@ from triscale.search.budget.proposals import Mode, Proposals
 from triscale.search.budget.result import BudgetResult, Scored
 from triscale.search.budget.search import Plan, proposals_of, search_budget
 from triscale.search.candidate import Baseline, Candidate, Multipliers
-from triscale.search.honesty import BASELINE, RULE, Honesty, compare_honestly, drawn_at_random
+from triscale.search.honesty import BASELINE, RULE, Honesty, compare_honestly, drawn_at_random, headline
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore
 from triscale.search.result import honesty_table
@@ -81,9 +81,7 @@ class BudgetFound:
 
     def headline(self) -> str:
         """What a person must read first."""
-        if self.honesty is None:
-            return "Not compared yet: run the same command with --honesty now."
-        return self.honesty.headline()
+        return headline(self.honesty)
 
     def sentence(self) -> str:
         """The winner."""
