@@ -108,4 +108,6 @@ def test_the_same_command_again_says_that_it_is_done_and_another_is_refused(sear
 def test_what_cannot_be_searched_is_one_line(images, tmp_path):
     assert "is a detector" in refusal("search", "coefficients", images, "--baseline", "efficientdet_d0")
     assert "a size is a number of pixels" in refusal("search", "coefficients", images, "--size", 0)
+    (tmp_path / "instances.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    assert "has boxes" in refusal("search", "coefficients", tmp_path / "instances.json")
     assert "nowhere" in refusal("search", "coefficients", tmp_path / "nowhere")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from triscale import atomic
 from triscale.data.dataset import Dataset, read_dataset
+from triscale.data.detection.find import is_boxes
+from triscale.errors import DataError
 from triscale.search.asking import Asker
 from triscale.search.candidate import Baseline, Candidate
 from triscale.search.ledger import Ledger
@@ -47,6 +49,8 @@ class Asks(NamedTuple):
 
 def open_search(data: str | Path, preset: Preset, seed: int = 0, skip_broken: bool = False) -> Dataset:
     """Read the data and cut it. Raises: DataError or TrainingError for what cannot be learnt from or judged by."""
+    if is_boxes(data):
+        raise DataError(f"{data}: has boxes, and a search takes images with labels (DATA/CLASS/*.jpg, a CSV, shards).")
     dataset = read_dataset(data, seed=seed, skip_broken=skip_broken)
     require_splits(dataset)
     return for_search(dataset, preset.per_class, preset.judged, seed)
