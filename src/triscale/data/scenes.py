@@ -42,7 +42,7 @@ _CONTRAST = 56.0  # grey levels by which a digit changes what is under it, in th
 _OVERLAP, _COVERED = 0.2, 1 / 3  # IoU of two digits; share of the smaller one's box that the other may take
 _TRIES = 300
 _QUALITY = 92  # of JPEG
-_VERSION = 2  # of what a seed draws
+_VERSION = 3  # of what a seed draws
 _SALT = int.from_bytes(b"scenes")
 
 Box = tuple[int, int, int, int]
@@ -66,9 +66,10 @@ class Scene:
 def write_scenes(folder: str | Path, seed: int = 0, images: Mapping[str, int] | None = None) -> Path:
     """Write FOLDER/train/00001.jpg … and FOLDER/annotations/instances_train.json (COCO), and so for val and test.
 
-    Images are 320 x 320 pieces of 11 photographs (train), 2 others (val) and 3 others (test) of scikit-image and
-    scikit-learn, with 0 to 8 digits of MNIST of 16 to 120 pixels, turned by up to 20 degrees, of any colour, 60 to
-    100 % opaque. No MNIST image is in two splits; a tenth of the images has no digit. Category ids are the digit + 1.
+    Images are 320 x 320 pieces of 11 photographs (train, turned and with their colours exchanged), 2 others (val) and 3
+    others (test) of scikit-image and scikit-learn, with 0 to 8 digits of MNIST of 16 to 120 pixels, turned by up to 20
+    degrees, of any colour, 60 to 100 % opaque. No MNIST image is in two splits; a tenth of the images has no digit.
+    Category ids are the digit + 1.
     A folder that holds this very set is left as it is.
 
     seed: the same seed and versions of the packages give the same files. images: how many of each split; `SPLITS`.
@@ -93,7 +94,10 @@ def draw_scenes(split: str, count: int, seed: int = 0) -> list[Scene]:
     photographs, ink = _photographs(split), digits_of(split)
     dice = _dice(split, seed)
     numbers = _numbers(count, dice)
-    return [_draw(photographs, ink, number, np.random.default_rng(dice.integers(2**63))) for number in numbers]
+    return [
+        _draw(photographs, ink, number, np.random.default_rng(dice.integers(2**63)), split == "train")
+        for number in numbers
+    ]
 
 
 def digits_of(split: str) -> dict[str, np.ndarray]:
@@ -143,10 +147,15 @@ def _numbers(count: int, dice: np.random.Generator) -> list[int]:
 
 
 def _draw(
-    photographs: Mapping[str, np.ndarray], ink: Mapping[str, np.ndarray], number: int, dice: np.random.Generator
+    photographs: Mapping[str, np.ndarray],
+    ink: Mapping[str, np.ndarray],
+    number: int,
+    dice: np.random.Generator,
+    varied: bool,
 ) -> Scene:
     name = str(dice.choice(list(photographs)))
     pixels, names = _piece(photographs[name], dice), list(ink)
+    pixels = _varied(pixels, dice) if varied else pixels
     boxes: list[Box] = []
     sources: list[str] = []
     for _ in range(_TRIES):
@@ -177,6 +186,11 @@ def _piece(photograph: np.ndarray, dice: np.random.Generator) -> np.ndarray:
     piece = Image.fromarray(photograph[y : y + side, x : x + side])
     pixels = np.asarray(piece.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return pixels[:, ::-1] if dice.random() < 0.5 else pixels
+
+
+def _varied(pixels: np.ndarray, dice: np.random.Generator) -> np.ndarray:
+    """A piece turned by a multiple of 90 degrees, its colours exchanged: more backgrounds than photographs."""
+    return np.rot90(pixels, int(dice.integers(4)))[..., dice.permutation(3)]
 
 
 def _tight(image: np.ndarray, above: float) -> np.ndarray:
