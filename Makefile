@@ -31,7 +31,7 @@ CALLS := $(addprefix --error ,import-not-found unknown-argument missing-argument
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume accept-detection \
-	accept-pyramids clean
+	accept-pyramids accept-search clean
 
 help:
 	@echo 'make demo       real weights on real photographs, then a network for a budget, trained and exported'
@@ -48,6 +48,7 @@ help:
 	@echo 'make accept-resume   a run killed at 10 random moments, alone, in two and three processes and under torchrun; about 15 minutes'
 	@echo 'make accept-detection   a detector trained for half an hour on digits on photographs; nothing beside it'
 	@echo 'make accept-pyramids    pyramids, fusions and BiFPN step by step at equal MACs; about 3 hours, goes on where it stopped'
+	@echo 'make accept-search      searches of an hour or two: real images, a known optimum, a Ray cluster; nothing beside it'
 	@echo 'make clean      remove .venv and what tools left behind'
 
 demo: $(VENV)/.demo-installed
@@ -95,6 +96,11 @@ accept-detection: $(VENV)/.test-installed
 
 accept-pyramids: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/pyramids.py
+
+accept-search: $(VENV)/.test-installed
+	$(BIN)/python -m pip install -q -c constraints.txt '.[ray]'
+	$(PYTEST) -m slow -q -s tests/search/test_on_ray.py tests/search/budget/test_acceptance.py
+	$(BIN)/python benchmarks/search_images.py
 
 accept-latency: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write

@@ -8,6 +8,7 @@ import pytest
 from tests.fitted import refusal, triscale
 from tests.models.helpers import small_network
 from training.tiny import tiny_images
+from triscale.deployment.trial import measures
 from triscale.search import preset
 from triscale.search.halving import Rung
 from triscale.spec.cost import cost
@@ -95,8 +96,27 @@ def test_other_ways_of_searching_have_their_page_too(brief, images, baseline, tm
     assert ("what nothing beats" in (tmp_path / "run" / "report.html").read_text()) == ("--pareto" in more)
 
 
+@pytest.mark.parametrize("limit", ["size<=250KB", pytest.param("latency<=2ms", marks=pytest.mark.slow)])
+def test_what_must_be_measured_is_measured_before_anything_is_trained(brief, images, baseline, tmp_path, limit):
+    pytest.importorskip("onnxruntime")
+    command = ("search", "budget", images, "--budget", f"macs<=8M, {limit}", "--baseline", baseline, "--size", 48)
+    done = triscale(*command, "--out", tmp_path / "run", "--honesty", "later")
+    assert done.code == 0, done.err
+    word = limit.partition("<=")[0]
+    found = json.loads((tmp_path / "run" / "search.json").read_text())
+    assert len(found["trials"]) == 10 and all(each["used"][word] <= 1.1 for each in found["trials"])
+    network = read_network(tmp_path / "run" / "network.json")
+    assert network.classes == 3, "the data's, which its costs count"
+    assert found["winner"]["params"] == cost(network).params
+    real = measures("onnx", parse(limit).limits.get("latency"))[word]
+    assert real(network) <= parse(limit).limits[word] * (1.3 if word == "latency" else 1)
+
+
 def test_what_cannot_be_searched_is_one_line(images, baseline, tmp_path):
-    said = refusal("search", "budget", images, "--budget", "latency<=5ms", "--baseline", baseline)
-    assert "latency is measured, and a search counts params, macs" in said
+    limited = ("search", "budget", images, "--budget", "latency<=5ms", "--out", tmp_path / "none")
+    said = refusal(*limited, "--baseline", "own.py:make")
+    assert "latency of code of your own is not searched for; limit macs or params" in said
+    said = refusal(*limited, "--baseline", baseline, "--storage", tmp_path / "search.journal")
+    assert "latency is measured on one device, and the workers of a --storage may differ" in said
     command = ("search", "budget", images, "--baseline", baseline, "--size", 48, "--out", tmp_path / "run")
     assert "nothing of small is inside" in refusal(*command, "--budget", "params<=100")

@@ -30,7 +30,8 @@ def dataset(tmp_path_factory):
 def test_more_steps_score_more_and_the_same_question_has_the_same_answer(dataset):
     score = TrainingScore(BASELINE, dataset, RECIPE)
     early, late = score(SMALL, 0, 2), score(SMALL, 0, 60)
-    assert late > early + 0.2 and late >= 0.8
+    assert late.score > early.score + 0.2 and late.score >= 0.8
+    assert late.beside is None
     torch.manual_seed(99)  # nothing may depend on what was done before
     assert score(SMALL, 0, 60) == late
     assert score(SMALL, 0, 2) == early
@@ -43,6 +44,12 @@ def test_every_step_is_told_and_the_test_split_is_read_only_where_asked_for(data
     assert len(told) == 5
     with pytest.raises(DataError, match="gone"):
         TrainingScore(BASELINE, unread, RECIPE, split="test")(SMALL, 0, 1)
+
+
+def test_one_training_is_judged_on_test_and_validation_images(dataset):
+    val = TrainingScore(BASELINE, dataset, RECIPE)(SMALL, 1, 9)
+    both = TrainingScore(BASELINE, dataset, RECIPE, split="test")(SMALL, 1, 9)
+    assert both.beside == val.score and 0 <= both.score <= 1
 
 
 def test_a_recipe_that_needs_epochs_is_a_failure_that_the_ledger_tells(dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,7 +43,8 @@ def export_command(
     ----------
     model
         a run's folder, a model file (.safetensors), hf://OWNER/REPO, a name with installed weights, or your own code as
-        file.py:factory, with the weights that it gives its module
+        file.py:factory, with the weights that it gives its module; a network file (.json) has none, and gets fresh ones
+        to be measured with
     out
         ends in .onnx (ONNX Runtime) or .xml (OpenVINO, with its .bin beside it)
     engine
@@ -84,7 +86,7 @@ def export_command(
     from triscale.detection.detector import DetectorNet
 
     size = (pixels[0], pixels[-1]) if pixels else None
-    source = open_model(model, module, size)
+    source = _fresh(model) if model.endswith(".json") else open_model(model, module, size)
     rule = _rule(source, method, iou, score, classes)
     size = size or source.preprocessing.size
     if images:
@@ -111,6 +113,19 @@ def export_command(
         print(f"latency {latency}")
     check.require()
     return 0
+
+
+def _fresh(path: str) -> Model:
+    """The network of a file, with fresh weights from seed 0. Raises: SpecError for a detector."""
+    import torch
+
+    from triscale.cli.names import resolve
+    from triscale.models.create import create_model
+
+    network = resolve(path)
+    print(f"{path}: has no weights; it gets fresh ones, to be measured and not to be used", file=sys.stderr)
+    torch.manual_seed(0)
+    return create_model(network)
 
 
 def _rule(

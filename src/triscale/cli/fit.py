@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from triscale.cli.folders import run_folder
+from triscale.cli.names import resolve
 from triscale.cli.output import print_json
+from triscale.errors import SpecError
 from triscale.spec.files import read_json
 from triscale.spec.limits import parse
 
@@ -29,6 +31,7 @@ def fit_command(
     no_mirror: bool = False,
     seed: int = 0,
     skip_broken: bool = False,
+    network: str | None = None,
     json: Annotated[bool, Parameter(name="--json")] = False,
 ) -> int:
     """Choose, train, evaluate, export and verify a network for these images inside a budget, and write a report.
@@ -61,17 +64,23 @@ def fit_command(
         of the split, the order of images, augmentation and fresh weights
     skip_broken
         go on without images that cannot be read; the report counts them
+    network
+        take this one, a name or a network file, rather than choose: at its own size where that is inside the budget,
+        else scaled down to it
     json
         print the figures as JSON at the end
     """
     limits = parse(budget)
+    given = None if network is None else resolve(network)
     folder = run_folder(out, data)
 
     from triscale.fit.job import Job
 
-    job = Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken)
+    job = Job(data, limits, engine, recipe, epochs, not no_mirror, seed, skip_broken, given)
     from triscale.data.detection.find import is_boxes
 
+    if given is not None and is_boxes(data):
+        raise SpecError(f"--network {network}: {data} has boxes, for which fit chooses a detector; leave it out.")
     do = do_box_job if is_boxes(data) else do_job
     do(job, folder, "triscale " + shlex.join(sys.argv[1:]), quiet=json)
     if json:

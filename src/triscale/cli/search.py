@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import cyclopts
 from cyclopts import Parameter
@@ -16,11 +16,12 @@ from cyclopts import Parameter
 from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve_subject
 from triscale.cli.output import print_json
+from triscale.cli.workers import Workers
 from triscale.errors import BudgetError, SpecError
 from triscale.modules.reference import is_reference
 from triscale.spec.detector import Detector
 from triscale.spec.files import read_json
-from triscale.spec.limits import COUNTED, parse
+from triscale.spec.limits import COUNTED, Budget, parse
 from triscale.spec.network import Network, Size, as_size
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ if TYPE_CHECKING:
     from triscale.search.candidate import Baseline
     from triscale.search.job import CoefficientJob
     from triscale.search.result import CoefficientResult
+    from triscale.search.spread import Spread
     from triscale.training.progress import Progress
     from triscale.training.run import RunFolder
+
+ALONE = Workers()
+
+Job = TypeVar("Job", "CoefficientJob", "BudgetJob")
 
 search_app = cyclopts.App(
     name="search",
@@ -53,6 +59,7 @@ def coefficients(
     seed: int = 0,
     skip_broken: bool = False,
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    workers: Annotated[Workers, Parameter(name="*")] = ALONE,
 ) -> int:
     """Find alpha, beta and gamma for a baseline on your images, scale it with them, and hold that against its rivals.
 
@@ -83,6 +90,8 @@ def coefficients(
         go on without images that cannot be read
     json
         print the result as JSON at the end
+    workers
+        who trains
     """
     network = _network(baseline)
 
@@ -92,8 +101,9 @@ def coefficients(
     chosen = preset_of(preset)
     made = _baseline(baseline, network, as_size(chosen.side if size is None else size))
     job = CoefficientJob(data, made, chosen, constraint, seed, skip_broken)
-    folder = run_folder(out, data, f"{made.name}-coefficients")
-    _do(job, folder, baseline, honesty == "now", quiet=json)
+    usual = run_folder(out, data, f"{made.name}-coefficients")
+    folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
+    _do(job, folder, baseline, honesty == "now", spread, quiet=json)
     if json:
         print_json(read_json(folder / "coefficients.json"))
     return 0
@@ -109,11 +119,13 @@ def budget(
     mode: Literal["dwr", "compound", "phi"] = "dwr",
     pareto: Literal["macs", "params", "activations", "memory"] | None = None,
     size: int | None = None,
+    engine: Literal["onnx", "openvino"] = "onnx",
     honesty: Literal["now", "later"] = "now",
     out: Path | None = None,
     seed: int = 0,
     skip_broken: bool = False,
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    workers: Annotated[Workers, Parameter(name="*")] = ALONE,
 ) -> int:
     """Find depth, width and resolution of a baseline that score best inside hard limits, and hold that against rivals.
 
@@ -128,7 +140,7 @@ def budget(
     data
         a folder with one folder of images per class (or train/, val/, test/ with those), a CSV, or shards
     budget
-        hard limits on what can be counted: macs, params, activations (K M G), memory (KB MB GB)
+        hard limits: macs, params, activations (K M G), memory, size (KB MB GB), latency (us ms s)
     baseline
         a name, a network file, or your own code as file.py:factory
     preset
@@ -140,6 +152,8 @@ def budget(
         seek score against this cost rather than the best score alone
     size
         pixels of the baseline's images; by default the preset's
+    engine
+        of the exported file that latency and size are measured on
     honesty
         later leaves out what the result is compared with; the same command with now adds it
     out
@@ -150,11 +164,12 @@ def budget(
         go on without images that cannot be read
     json
         print the result as JSON at the end
+    workers
+        who trains
     """
     limits = parse(budget)
-    if measured := [word for word in limits.limits if word not in COUNTED]:
-        raise BudgetError(f"budget {budget!r}: {measured[0]} is measured, and a search counts {', '.join(COUNTED)}.")
     network = _network(baseline)
+    _check_measured(limits, network, workers)
 
     from triscale.search.budget.job import BudgetJob
     from triscale.search.budget.process import require_scipy
@@ -163,9 +178,10 @@ def budget(
     require_scipy()
     chosen = preset_of(preset)
     made = _baseline(baseline, network, as_size(chosen.side if size is None else size))
-    job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken)
-    folder = run_folder(out, data, f"{made.name}-budget")
-    _do_budget(job, folder, baseline, honesty == "now", quiet=json)
+    job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken, engine)
+    usual = run_folder(out, data, f"{made.name}-budget")
+    folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
+    _do_budget(job, folder, baseline, honesty == "now", spread, quiet=json)
     if json:
         print_json(read_json(folder / "search.json"))
     return 0
@@ -191,7 +207,24 @@ def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
     return ModuleBaseline(load_factory(name), size)
 
 
-def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
+def _check_measured(limits: Budget, network: Network | None, workers: Workers) -> None:
+    """Refuse limits that must be measured where they cannot be. Raises: BudgetError."""
+    words = [word for word in limits.limits if word not in COUNTED]
+    if words and network is None:
+        raise BudgetError(f"budget {limits}: {words[0]} of code of your own is not searched for; limit macs or params.")
+    if words and workers.storage is not None:
+        raise BudgetError(
+            f"budget {limits}: {words[0]} is measured on one device, and the workers of a --storage may differ; limit "
+            f"macs or params, or leave --storage out."
+        )
+
+
+def _for_classes(job: Job, dataset: Dataset) -> Job:
+    """A job whose baseline has the classes of the data, which its costs count."""
+    return replace(job, baseline=job.baseline.of_classes(len(dataset.classes)))
+
+
+def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, spread: Spread, quiet: bool) -> None:
     from triscale.report.search import write_search_report
     from triscale.search.job import run_coefficients
 
@@ -202,10 +235,11 @@ def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, quiet
 
     with _opened(job, "coefficients", folder, compared) as (run, dataset, progress):
         if run is not None:
-            run_coefficients(job, run, dataset, report, compared, progress)
+            run_coefficients(_for_classes(job, dataset), run, dataset, report, compared, progress, spread)
 
 
-def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, quiet: bool) -> None:
+def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, spread: Spread, quiet: bool) -> None:
+    from triscale.deployment.for_search import search_measures
     from triscale.report.budget_search import write_budget_report
     from triscale.search.budget.job import run_budget
 
@@ -216,7 +250,8 @@ def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, qui
 
     with _opened(job, "budget", folder, compared) as (run, dataset, progress):
         if run is not None:
-            run_budget(job, run, dataset, report, compared, progress)
+            measures = search_measures(job.budget, job.engine, progress)
+            run_budget(_for_classes(job, dataset), run, dataset, report, measures, compared, progress, spread)
 
 
 @contextmanager
@@ -243,11 +278,12 @@ def _opened(
 def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str) -> Searched:
     """What both pages show alike."""
     from triscale.report.search import Searched
+    from triscale.search.shared.storage import shown
 
     return Searched(
         baseline=job.baseline.name,
         asked_for=asked_for,
-        command="triscale " + shlex.join(sys.argv[1:]),
+        command="triscale " + shlex.join(map(shown, sys.argv[1:])),
         folder=str(run.path),
         data=f"{_images(dataset)}, of {dataset.root}",
         preset=job.preset.name,

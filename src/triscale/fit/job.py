@@ -22,6 +22,7 @@ from triscale.deployment.trial import measures
 from triscale.deployment.verify import Verification, verify
 from triscale.fit.candidate import Candidate, Choice, Known
 from triscale.fit.choose import choose
+from triscale.fit.given import choose_given
 from triscale.fit.grown import growth_source
 from triscale.fit.record import read_choice, write_choice
 from triscale.fit.shipped import Limit, Shipped, close, installed_engines, remeasured, shipped_metrics, telling_of
@@ -31,8 +32,9 @@ from triscale.models.grow import grow
 from triscale.models.pretrained import PACKAGES, pretrained
 from triscale.spec import families
 from triscale.spec.cost import cost
-from triscale.spec.files import write_network
+from triscale.spec.files import network_to_dict, write_network
 from triscale.spec.limits import Budget, Measure
+from triscale.spec.network import Network
 from triscale.training.loop import require_splits, train
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.recipe import Recipe
@@ -54,6 +56,7 @@ class Job:
     data: image folder, CSV, or shards. budget: hard limits. engine: of the file that ships and is held to the budget.
     recipe: a name, or None for "finetune" with published weights and "small-data" without.
     epochs: instead of the recipe's. mirror: whether an image and its mirror image mean the same.
+    network: the one to take, at its own size or scaled to the budget; None chooses.
     """
 
     data: str | Path
@@ -64,6 +67,7 @@ class Job:
     mirror: bool = True
     seed: int = 0
     skip_broken: bool = False
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no recipe takes before anything is done. Raises: TrainingError."""
@@ -81,6 +85,7 @@ class Job:
             "mirror": self.mirror,
             "seed": self.seed,
             "skip_broken": self.skip_broken,
+            **({} if self.network is None else {"network": network_to_dict(self.network)}),
         }
 
 
@@ -173,7 +178,11 @@ def _choice(job: Job, run: RunFolder, dataset: Dataset, progress: Progress) -> C
     baselines = [families.network(name) for name in BASELINES]
     rough = predictions(LatencyTable(job.engine), progress) if "latency" in job.budget.limits else None
     side, known = median_side(dataset), known_networks()
-    choice = choose(job.budget, len(dataset.classes), side, known, baselines, telling, rough)
+    classes = len(dataset.classes)
+    if job.network is None:
+        choice = choose(job.budget, classes, side, known, baselines, telling, rough)
+    else:
+        choice = choose_given(job.network, job.budget, classes, side, known, telling, rough)
     write_choice(choice, run.path / "choice.json")
     write_network(choice.chosen.network, run.path / "network.json")
     told = {"name": choice.chosen.network.name, "weights": choice.chosen.weights or ""}

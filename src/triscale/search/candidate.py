@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -103,6 +103,10 @@ class Baseline(Protocol):
         """The baseline at some multipliers. Raises: SpecError where they make what cannot be."""
         ...
 
+    def of_classes(self, classes: int) -> Baseline:
+        """The same for so many classes, which its costs count."""
+        ...
+
     def model(self, candidate: Candidate, classes: int) -> Model:
         """Its module with fresh weights, from PyTorch's random state, for so many classes."""
         ...
@@ -128,6 +132,10 @@ class NetworkBaseline:
         made = scale(self.network, *multipliers)
         counted = cost(made)
         return Candidate(made, multipliers, counted.params, counted.macs)
+
+    def of_classes(self, classes: int) -> NetworkBaseline:
+        """See `Baseline.of_classes`."""
+        return NetworkBaseline(replace(self.network, classes=classes))
 
     def model(self, candidate: Candidate, classes: int) -> Model:
         """See `Baseline.model`."""

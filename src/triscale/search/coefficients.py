@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triscale.search.asking import Asker
+from triscale.search.asking import Asker, asked_together
 from triscale.search.candidate import Baseline, Candidate
 from triscale.search.grid import Coefficients, Proposal
 from triscale.search.halving import Rung, Standing, halve
@@ -103,7 +103,9 @@ def search_coefficients(proposals: Sequence[Proposal], ask: Asker, rungs: Sequen
     ranking = halve([each.candidate for each in inside], ask, rungs)
     by_candidate = {each.candidate: each for each in inside}
     ranked = tuple(Ranked(by_candidate[each.candidate], each) for each in ranking.standings)
-    beside = tuple(_beside(each, ask, rungs[0]) for each in proposals if not each.inside)
+    others = [each for each in proposals if not each.inside]
+    scores = asked_together([each.candidate for each in others], ask, rungs[0].steps, rungs[0].seeds)
+    beside = tuple(_beside(each, scores[each.candidate]) for each in others)
     return CoefficientSearch(ranked, beside, ranking.noise, tuple(rungs))
 
 
@@ -112,10 +114,8 @@ def family(baseline: Baseline, coefficients: Coefficients, largest: int) -> list
     return [baseline.at(coefficients.at(phi)) for phi in range(1, largest + 1)]
 
 
-def _beside(proposal: Proposal, ask: Asker, rung: Rung) -> Ranked:
+def _beside(proposal: Proposal, scores: Sequence[float]) -> Ranked:
     """A proposal outside of the constraint, in the first rung alone."""
-    answers = [ask(proposal.candidate, seed, rung.steps).score for seed in range(rung.seeds)]
-    scores = [each for each in answers if each is not None]
     return Ranked(proposal, Standing(proposal.candidate, 0, estimate(scores) if scores else None))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from triscale.errors import SearchError, SpecError
-from triscale.search.asking import Asker
+from triscale.search.asking import Asker, asked_together
 from triscale.search.candidate import Baseline, Candidate, Multipliers
 from triscale.search.grid import Coefficients
 from triscale.search.noise import Estimate, estimate, pooled_noise
@@ -124,16 +124,12 @@ def compare_ways(
     growths: the costs, as multiples of the baseline's.
     """
     own = baseline.at(Multipliers())
-    points, groups = [], []
-
-    def told(candidate: Candidate) -> Estimate | None:
-        answers = [ask(candidate, seed, steps).score for seed in range(seeds)]
-        scores = [each for each in answers if each is not None]
-        groups.append(scores)
-        return estimate(scores) if scores else None
-
-    start = told(own)
-    for growth in growths:
-        for way, candidate in all_at_cost(baseline, coefficients, growth * own.macs).items():
-            points.append(Point(way, growth * own.macs, candidate, told(candidate)))
-    return Comparison(start, tuple(points), pooled_noise(groups), steps, seeds)
+    made = [
+        (way, growth * own.macs, candidate)
+        for growth in growths
+        for way, candidate in all_at_cost(baseline, coefficients, growth * own.macs).items()
+    ]
+    scores = asked_together([own, *(candidate for _, _, candidate in made)], ask, steps, seeds)
+    told = {candidate: estimate(found) if found else None for candidate, found in scores.items()}
+    points = tuple(Point(way, target, candidate, told[candidate]) for way, target, candidate in made)
+    return Comparison(told[own], points, pooled_noise(scores.values()), steps, seeds)

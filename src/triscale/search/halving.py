@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from triscale.errors import SearchError, SpecError
-from triscale.search.asking import Asker
+from triscale.search.asking import Asker, asked_together
 from triscale.search.candidate import Candidate
 from triscale.search.noise import Estimate, estimate, pooled_noise
 
@@ -75,7 +75,7 @@ def halve(
     for number, rung in enumerate(rungs):
         if entered is not None:
             entered(number, len(left))
-        scores = {each: _scores(each, ask, rung) for each in left}
+        scores = asked_together(left, ask, rung.steps, rung.seeds)
         found = pooled_noise(scores.values())
         noise = noise if found is None else found
         told = [Standing(each, number, estimate(found) if found else None) for each, found in scores.items()]
@@ -96,11 +96,6 @@ def trainings(candidates: int, rungs: Sequence[Rung]) -> list[tuple[int, int]]:
         found.append((candidates * rung.seeds, rung.steps))
         candidates = max(1, math.ceil(rung.keep * candidates))
     return found
-
-
-def _scores(candidate: Candidate, ask: Asker, rung: Rung) -> list[float]:
-    answers = [ask(candidate, seed, rung.steps).score for seed in range(rung.seeds)]
-    return [each for each in answers if each is not None]
 
 
 def _worth(standing: Standing) -> float:

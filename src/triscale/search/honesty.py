@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from triscale.search.asking import Asker
+from triscale.search.asking import Ask, Asker, asked_together, entries_together, scores_of
 from triscale.search.candidate import Baseline, Candidate, Multipliers
 from triscale.search.comparison import all_at_cost
 from triscale.search.grid import PUBLISHED
@@ -103,20 +103,32 @@ def compare_honestly(
     training each is a rival too. ask: of validation images. final: of test images, which are read here for the first
     time; None where there are none. steps, seeds: of each. searched: training steps that the search took.
     """
-    told = [(ask(each, 0, steps).score, number) for number, each in enumerate(drawn)]
-    scored = [(score, -number) for score, number in told if score is not None]
+    told = ask.all([Ask(each, 0, steps) for each in drawn])
+    scored = [(each.score, -number) for number, each in enumerate(told) if each.score is not None]
     found = {RANDOM: drawn[-max(scored)[1]]} if scored else {}
     last = {BASELINE: rivals[BASELINE]} if BASELINE in rivals else {}
     first = {way: each for way, each in rivals.items() if way != BASELINE}
-    val, test, contenders = [], [], []
-    for way, candidate in {WINNER: winner, **first, **found, **last}.items():
-        on_val = _scores(candidate, ask, steps, seeds)
-        on_test = [] if final is None else _scores(candidate, final, steps, seeds)
-        val.append(on_val)
-        test.append(on_test)
-        contenders.append(Contender(way, candidate, _told(on_val), _told(on_test)))
-    noise = pooled_noise(val if contenders[0].test is None else test)
+    named = {WINNER: winner, **first, **found, **last}
+    val, test = _judged(named.values(), ask, final, steps, seeds)
+    contenders = [Contender(way, each, _told(val[each]), _told(test.get(each, ()))) for way, each in named.items()]
+    noise = pooled_noise((val if contenders[0].test is None else test).values())
     return Honesty(tuple(contenders), noise, steps, searched, len(drawn), len(drawn) * steps)
+
+
+def _judged(
+    candidates: Collection[Candidate], ask: Asker, final: Asker | None, steps: int, seeds: int
+) -> tuple[dict[Candidate, list[float]], dict[Candidate, list[float]]]:
+    """(scores of each on validation images; on test images), the latter empty without `final`.
+
+    One training is judged on both, where the score can; a score of one's own is asked twice.
+    """
+    if final is None:
+        return asked_together(candidates, ask, steps, seeds), {}
+    found = entries_together(candidates, final, steps, seeds)
+    test = {each: scores_of(entries) for each, entries in found.items()}
+    if any(one.beside is None and one.score is not None for entries in found.values() for one in entries):
+        return asked_together(candidates, ask, steps, seeds), test
+    return {each: [e.beside for e in entries if e.beside is not None] for each, entries in found.items()}, test
 
 
 def published_rivals(baseline: Baseline, macs: float) -> dict[str, Candidate]:
@@ -131,11 +143,6 @@ def drawn_at_random(candidates: int, steps: int, searched: int, seed: int) -> li
     """Numbers of as many candidates as a random search trains, for so many steps each, in the steps of the search."""
     count = max(1, searched // steps)
     return np.random.default_rng(seed).permutation(candidates)[:count].tolist()
-
-
-def _scores(candidate: Candidate, ask: Asker, steps: int, seeds: int) -> list[float]:
-    answers = [ask(candidate, seed, steps).score for seed in range(seeds)]
-    return [each for each in answers if each is not None]
 
 
 def _told(scores: Sequence[float]) -> Estimate | None:

@@ -18,6 +18,7 @@ from triscale.search.honesty import Honesty, compare_honestly, drawn_at_random, 
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore
 from triscale.search.result import CoefficientResult, figures, told
+from triscale.search.spread import Alone, Spread
 from triscale.search.work import Asks, asks_in, bar, file_name, minutes, write_candidate
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.run import RunFolder
@@ -61,18 +62,19 @@ def run_coefficients(
     report: Reporter,
     compared: bool = True,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> CoefficientResult:
     """Do the whole search in a run folder that is held; what its ledgers hold is not trained again.
 
     compared: also train what the result is held against; otherwise it is headed "not compared yet".
-    report: writes the page; called last.
+    report: writes the page; called last. spread: who trains; this process alone by default.
     Raises: SearchError where no network is inside the constraint, or ten trainings in a row fail.
     """
     progress, preset, baseline = progress or SilentProgress(), job.preset, job.baseline
     progress.say(f"looking for networks that cost twice as much as {baseline.name}")
     proposals = coefficient_grid(baseline, job.constraint, most=preset.most)
     score = TrainingScore(baseline, dataset, preset.recipe, each_step=progress.advance)
-    asks = asks_in(run.path, _subject(job, dataset), score, compared)
+    asks = asks_in(run.path, _subject(job, dataset), score, compared, spread or Alone(), progress)
     steps, inside = _steps(proposals, preset), [each.candidate for each in proposals if each.inside]
     if sum(each.steps for each in asks.val.ledger.entries()) < steps:
         progress.say(minutes(score, _middle(inside), trainings(len(inside), preset.rungs)))
@@ -105,7 +107,7 @@ def _compared(
     """What the result is held against, and the curves of scaling."""
     preset, searched = job.preset, _steps(proposals, job.preset)
     last = preset.rungs[-1].steps
-    finals = 7 * preset.final_seeds * last * (1 if asks.test is None else 2)
+    finals = 7 * preset.final_seeds * last
     on_curves = (4 * len(preset.growths) + 1) * preset.curve_seeds * last
     with bar(progress, "held against others", finals + searched // last * last + on_curves):
         winner = step1.winner.proposal.candidate

@@ -24,12 +24,14 @@ from triscale.spec.network import Size
 class ModuleBaseline:
     """See `Baseline`; of a factory, which is called with depth and width where it takes them, else traced and edited.
 
-    size: (H, W) of the baseline's images, in pixels. What a module costs is counted on its trace: one for each size in
-    pixels, or, where the factory scales itself, for each module that it makes.
+    size: (H, W) of the baseline's images, in pixels. classes: that it is made for; its own number by default.
+    What a module costs is counted on its trace: one for each size in pixels, or, where the factory scales itself, for
+    each module that it makes.
     """
 
     factory: Factory
     size: Size
+    classes: int | None = None
     analyses: dict[Size, Analysis] = field(default_factory=dict)
     counted: dict[tuple[tuple[int | str, ...], Size], tuple[int, int]] = field(default_factory=dict)
 
@@ -54,6 +56,10 @@ class ModuleBaseline:
         sources = tuple(sorted(self.factory.sources.items()))
         return Candidate(OwnModule(name, sources, layers, size), multipliers, params, macs)
 
+    def of_classes(self, classes: int) -> ModuleBaseline:
+        """See `Baseline.of_classes`; a factory that takes no num_classes makes what it makes."""
+        return ModuleBaseline(self.factory, self.size, classes)
+
     def model(self, candidate: Candidate, classes: int) -> Model:
         """See `Baseline.model`."""
         depth, width, _ = candidate.multipliers
@@ -64,7 +70,7 @@ class ModuleBaseline:
         for name, value in (("depth", depth), ("width", width)):
             if value != 1 and name not in self.factory.takes:
                 raise SpecError(f"{self.factory.reference}: takes no {name}, so that no search can change it.")
-        module = self.factory.make(depth, width)
+        module = self.factory.make(depth, width, self.classes)
         shapes = (f"{key} {tuple(value.shape)}" for key, value in module.state_dict().items())
         layers = hashlib.sha256("\n".join((repr(module), *shapes)).encode()).hexdigest()
         if ((layers,), size) not in self.counted:
@@ -75,7 +81,7 @@ class ModuleBaseline:
     def _traced(self, depth: float, width: float, size: Size) -> tuple[tuple[int, ...], int, int]:
         if size not in self.analyses:
             torch.manual_seed(0)  # the same module each time
-            module = self.factory.make()
+            module = self.factory.make(num_classes=self.classes)
             copied, images = analysis_copy(module).eval(), example(module, image_channels(module), size)
             with own_randomness(images):
                 self.analyses[size] = analyse(copied, images, tie_depth=True)

@@ -61,7 +61,7 @@ PRESETS: dict[str, Preset] = {
         most=22,
         largest=3,
         growths=(2.0, 4.0),
-        curve_seeds=2,
+        curve_seeds=3,
         final_seeds=3,
         trials=20,
     ),

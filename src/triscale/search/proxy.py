@@ -12,6 +12,7 @@ import torch
 
 from triscale.data.dataset import Dataset, Sample
 from triscale.errors import DataError
+from triscale.search.asking import Scores
 from triscale.search.candidate import Baseline, Candidate
 from triscale.training.brief import train_briefly
 from triscale.training.recipe import Recipe
@@ -33,13 +34,18 @@ class TrainingScore:
     split: Split = "val"
     each_step: Callable[[], None] | None = None
 
-    def __call__(self, candidate: Candidate, seed: int, steps: int) -> float:
-        """Top-1 accuracy (of a detector: mAP) after so many steps. Raises: TrainingError where it diverges."""
+    def __call__(self, candidate: Candidate, seed: int, steps: int) -> Scores:
+        """Top-1 accuracy (of a detector: mAP) after so many steps; of test images beside that of validation images.
+
+        Raises: TrainingError where it diverges.
+        """
         torch.manual_seed(seed)
         model = self.baseline.model(candidate, len(self.dataset.classes))
         model.preprocessing = replace(model.preprocessing, size=candidate.size, train_size=None)
         task: Any = task_of(self.dataset, replace(self.recipe, seed=seed))
-        return float(train_briefly(model, task, steps, self.split, self.each_step).score)
+        splits = (self.split,) if self.split == "val" else (self.split, "val")
+        own, *val = train_briefly(model, task, steps, splits, self.each_step)
+        return Scores(float(own.score), *(float(each.score) for each in val))
 
 
 def for_search(

@@ -21,6 +21,7 @@ from triscale.search.candidate import Baseline, Candidate
 from triscale.search.ledger import Ledger
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore, for_search
+from triscale.search.spread import Spread
 from triscale.spec.files import write_network
 from triscale.spec.network import Network
 from triscale.training.loop import require_splits
@@ -56,16 +57,20 @@ def open_search(data: str | Path, preset: Preset, seed: int = 0, skip_broken: bo
     return for_search(dataset, preset.per_class, preset.judged, seed)
 
 
-def asks_in(folder: Path, subject: dict[str, str], score: TrainingScore, compared: bool) -> Asks:
+def asks_in(
+    folder: Path, subject: dict[str, str], score: TrainingScore, compared: bool, spread: Spread, progress: Progress
+) -> Asks:
     """The ledgers of a run folder, ledger.jsonl and test.jsonl, with their scores.
 
     subject: what decides them, beside the split. compared: whether test images may be read, where there are any.
+    spread: who answers.
     """
-    val = Asker(score, Ledger(folder / "ledger.jsonl", subject | {"judged on": "val"}))
+    ledger = Ledger(folder / "ledger.jsonl", subject | {"judged on": "val"})
+    val = spread.asker(score, ledger, "scores", progress)
     if not (compared and score.dataset.test):
         return Asks(val, None)
     test = Ledger(folder / "test.jsonl", subject | {"judged on": "test"})
-    return Asks(val, Asker(replace(score, split="test"), test))
+    return Asks(val, spread.asker(replace(score, split="test"), test, "test", progress))
 
 
 def minutes(score: TrainingScore, candidate: Candidate, rounds: Sequence[tuple[int, int]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -23,9 +23,13 @@ from triscale.training.world import ALONE
 
 
 def train_briefly(
-    model: Model, task: Task[Any], steps: int, split: Split = "val", each_step: Callable[[], None] | None = None
-) -> Judged:
-    """Train a model for so many steps of its task's recipe, and judge it on a split.
+    model: Model,
+    task: Task[Any],
+    steps: int,
+    splits: Sequence[Split] = ("val",),
+    each_step: Callable[[], None] | None = None,
+) -> list[Judged]:
+    """Train a model for so many steps of its task's recipe, and judge it on each of the splits.
 
     The schedule is the recipe's, stretched to the steps, with as large a share of warm-up, so that the learning rate
     has run down at the end; weights are judged as they are, without an average. The same call gives the same figures on
@@ -62,8 +66,8 @@ def train_briefly(
                     step(number, place(images, model), labels, files)
                     if each_step is not None:
                         each_step()
-    judging = task.judging_batches(split, model.preprocessing, plan.part_size, ALONE)
-    return task.evaluate_all([model], judging, None, ALONE, quick=True)[0]
+    judging = (task.judging_batches(split, model.preprocessing, plan.part_size, ALONE) for split in splits)
+    return [task.evaluate_all([model], each, None, ALONE, quick=True)[0] for each in judging]
 
 
 def brief_plan(recipe: Recipe, images: int, steps: int) -> Plan:

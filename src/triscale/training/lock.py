@@ -37,6 +37,23 @@ def take_lock(path: Path) -> int:
     return lock
 
 
+def is_locked(path: Path) -> bool:
+    """Whether some process holds a folder at this moment."""
+    try:
+        lock = os.open(path / ".lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return False
+
+
 def release_lock(lock: int) -> None:
     """Unlock the folder."""
     _held.discard(lock)

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from tests.search.budget.synthetic import BASELINE, BUDGET, multipliers
+from tests.search.budget.synthetic import multipliers
 from triscale.errors import SpecError
 from triscale.spec.limits import counted
 
@@ -37,8 +37,8 @@ def by_optuna(sampler, proposals, score, trials, over, turns=TURNS):
         names = ("depth", "width", "resolution")
         values = [trial.suggest_float(n, lo, hi, log=True) for n, lo, hi in zip(names, lows, highs, strict=True)]
         try:
-            candidate = BASELINE.at(multipliers(dict(zip(names, values, strict=True))))
-            share = max(BUDGET.used(counted(candidate.network)).values())
+            candidate = proposals.limited.baseline.at(multipliers(dict(zip(names, values, strict=True))))
+            share = max(proposals.limited.budget.used(counted(candidate.network)).values())
         except SpecError:
             share = math.inf
         if share <= 1:

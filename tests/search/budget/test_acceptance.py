@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 
 from tests.search.budget.peers import by_optuna, by_random, penalised
-from tests.search.budget.synthetic import (
-    BASELINE,
-    BLOCKS,
-    BUDGET,
-    CHANNELS,
-    SIDE,
-    blocks_and_channels,
-    inside,
-    noisy,
-    true_score,
-    truth,
-)
+from tests.search.budget.synthetic import FIRST, OTHERS, blocks_and_channels
 from tests.search.helpers import Counting, asker
 from triscale.search.budget.limited import Limited
 from triscale.search.budget.proposals import propose
@@ -30,45 +19,47 @@ TRIALS, ALLOWED = 40, 0.03
 
 
 def test_the_optimum_is_deep_and_narrow_and_at_the_limit():
-    best = truth().network
-    blocks, channels = blocks_and_channels(best)
-    assert blocks > 2 * BLOCKS and channels < 0.6 * CHANNELS
-    assert inside(best)
-    pixels = best.resolution[0] / SIDE
-    assert not any(inside(scale(best, resolution=(pixels + extra / SIDE) / pixels)) for extra in range(1, 33))
+    best = FIRST.truth().network
+    (blocks, channels), (own_blocks, own_channels) = blocks_and_channels(best), blocks_and_channels(FIRST.base)
+    assert blocks > 2 * own_blocks and channels < 0.6 * own_channels
+    assert FIRST.inside(best)
+    side = FIRST.base.resolution[0]
+    pixels = best.resolution[0] / side
+    assert not any(FIRST.inside(scale(best, resolution=(pixels + extra / side) / pixels)) for extra in range(1, 33))
 
 
-def searched(folder, dice):
+def searched(problem, folder, dice):
     """(the winner, networks over the budget that were scored)"""
-    score = Counting(noisy(dice))
-    found = search_budget(BASELINE, BUDGET, asker(folder, score), Plan(TRIALS, 1, seed=dice))
+    score = Counting(problem.noisy(dice))
+    found = search_budget(problem.baseline, problem.budget, asker(folder, score), Plan(TRIALS, 1, seed=dice))
     assert len(score.asked) == len(set(score.asked)) == TRIALS
-    return found.winner.candidate.network, sum(not inside(e.candidate.network) for e in found.scored)
+    return found.winner.candidate.network, sum(not problem.inside(e.candidate.network) for e in found.scored)
 
 
 def test_the_optimum_is_found(tmp_path):
     for dice in range(2):
-        winner, over = searched(tmp_path / str(dice), dice)
+        winner, over = searched(FIRST, tmp_path / str(dice), dice)
         assert over == 0
-        assert truth().regret(winner) <= ALLOWED
+        assert FIRST.regret(winner) <= ALLOWED
 
 
 @pytest.mark.slow
-def test_beside_its_peers(tmp_path):
+@pytest.mark.parametrize("problem", [FIRST, *OTHERS], ids=lambda each: each.name)
+def test_beside_its_peers(problem, tmp_path):
     import optuna
 
     warnings.simplefilter("ignore")  # the peers' own
-    proposals = propose(Limited(BASELINE, BUDGET))
+    proposals = propose(Limited(problem.baseline, problem.budget))
     regret, outside = {}, {}
 
     def note(name, network, over):
-        regret.setdefault(name, []).append(truth().regret(network))
+        regret.setdefault(name, []).append(problem.regret(network))
         outside.setdefault(name, []).append(over)
         print(f"seed {dice}, {name}: regret {regret[name][-1]:.1%}, {over} over the budget", flush=True)
 
     for dice in range(10):
-        score = noisy(dice)
-        network, over = searched(tmp_path / str(dice), dice)
+        score = problem.noisy(dice)
+        network, over = searched(problem, tmp_path / str(dice), dice)
         note("ours", network, over)
         chosen, over = by_random(proposals, score, TRIALS, dice)
         note("random, feasible", chosen.network, over)
@@ -80,7 +71,7 @@ def test_beside_its_peers(tmp_path):
             turns = 100 if "GP" in name else 1000
             chosen, over = by_optuna(sampler, proposals, score, TRIALS, told, turns)
             note(name, chosen.network, over)
-    print()
+    print(f"\n{problem.name}: {problem.base.name} inside {problem.budget}")
     for name, each in regret.items():
         within = sum(one <= ALLOWED for one in each)
         print(
@@ -89,4 +80,4 @@ def test_beside_its_peers(tmp_path):
         )
     assert outside["ours"] == [0] * 10
     assert sum(one <= ALLOWED for one in regret["ours"]) >= 9
-    assert true_score(truth().network) == truth().optimum
+    assert problem.true_score(problem.truth().network) == problem.truth().optimum

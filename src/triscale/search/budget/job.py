@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from triscale.data.dataset import Dataset
 from triscale.data.find import location
+from triscale.search.asking import Asker
 from triscale.search.budget.limited import Limited
 from triscale.search.budget.proposals import Mode, Proposals
-from triscale.search.budget.result import BudgetResult, Scored
-from triscale.search.budget.search import Plan, proposals_of, search_budget
+from triscale.search.budget.result import BudgetResult, Scored, conclude
+from triscale.search.budget.search import Measures, Plan, proposals_of, search_budget
 from triscale.search.candidate import Baseline, Candidate, Multipliers
 from triscale.search.honesty import BASELINE, RULE, Honesty, compare_honestly, drawn_at_random, headline
 from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore
 from triscale.search.result import honesty_table
+from triscale.search.spread import Alone, Spread, Together, worker
 from triscale.search.work import asks_in, bar, file_name, minutes, write_candidate
-from triscale.spec.limits import Budget
+from triscale.spec.limits import MEASURED, Budget
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.run import RunFolder
 
@@ -30,7 +32,8 @@ DRAWN_SEED = 1  # of the random search: another one than that of the proposals
 class BudgetJob:
     """What was asked for.
 
-    data: image folder, CSV, or shards. baseline: a network or a module. budget: limits on what can be counted.
+    data: image folder, CSV, or shards. baseline: a network or a module. budget: hard limits.
+    engine: of the file that latency and size are measured on.
     mode: see `Plan`. pareto: a budget word, against which the score is sought; None seeks the best score alone.
     seed: of the split and of the proposals; trainings have the seeds 0, 1, ...
     """
@@ -43,6 +46,7 @@ class BudgetJob:
     pareto: str | None = None
     seed: int = 0
     skip_broken: bool = False
+    engine: Literal["onnx", "openvino"] = "onnx"
 
     @property
     def plan(self) -> Plan:
@@ -66,6 +70,7 @@ class BudgetJob:
             "pareto": self.pareto or "",
             "seed": self.seed,
             "skip_broken": self.skip_broken,
+            **({"engine": self.engine} if any(word in MEASURED for word in self.budget.limits) else {}),
         }
 
 
@@ -101,34 +106,40 @@ def run_budget(
     run: RunFolder,
     dataset: Dataset,
     report: Reporter,
+    measures: Measures | None = None,
     compared: bool = True,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> BudgetFound:
     """Do the whole search in a run folder that is held; what its ledgers hold is not trained again.
 
+    report: writes the page; called last. measures: what stands behind limits on latency and size.
     compared: also train what the result is held against; otherwise it is headed "not compared yet".
-    report: writes the page; called last.
-    Raises: BudgetError where nothing is inside, or a limit must be measured; SearchError where ten trainings in a row
-        fail.
+    spread: who trains; this process alone by default.
+    Raises: BudgetError where nothing is inside; SearchError where ten trainings in a row fail.
     """
-    progress, preset, plan = progress or SilentProgress(), job.preset, job.plan
-    proposals = proposals_of(Limited(job.baseline, job.budget), plan)
+    progress, preset, plan, measures = progress or SilentProgress(), job.preset, job.plan, measures or Measures()
+    proposals = proposals_of(Limited(job.baseline, job.budget, measures.predictions), plan)
     progress.say(f"{len(proposals):,} networks inside the limits, of {proposals.costed:,} that were costed")
     score = TrainingScore(job.baseline, dataset, preset.recipe, each_step=progress.advance)
-    asks = asks_in(run.path, _subject(job, dataset), score, compared)
+    spread = spread or Alone()
+    asks = asks_in(run.path, _subject(job, dataset), score, compared, spread, progress)
     searched = plan.trials * plan.steps
     if sum(each.steps for each in asks.val.ledger.entries()) < searched:
         usual = proposals.candidate(proposals.anchors.get("compound", 0))
         progress.say(minutes(score, usual, [(plan.trials, plan.steps)]))
     with bar(progress, f"{plan.trials} networks inside {job.budget}", searched, asks.val.ledger):
-        result = search_budget(job.baseline, job.budget, asks.val, plan)
+        if isinstance(spread, Together):
+            result = _search_together(proposals, plan, Asker(score, asks.val.ledger, worker()), spread, progress)
+        else:
+            result = search_budget(job.baseline, job.budget, asks.val, plan, measures)
     winner = result.winner.candidate
     write_candidate(winner, run.path / file_name(winner), job.baseline)
     honesty = None
     if compared:
         rivals, rows = _rivals(job, proposals), drawn_at_random(len(proposals), plan.steps, searched, DRAWN_SEED)
         drawn = [proposals.candidate(row) for row in rows]
-        finals = (len(rivals) + 2) * preset.final_seeds * plan.steps * (1 if asks.test is None else 2)
+        finals = (len(rivals) + 2) * preset.final_seeds * plan.steps
         with bar(progress, "held against others", finals + len(drawn) * plan.steps):
             seeds = preset.final_seeds
             honesty = compare_honestly(winner, rivals, drawn, asks.val, asks.test, plan.steps, seeds, searched)
@@ -139,6 +150,19 @@ def run_budget(
     report(found, run, dataset)
     run.update(state="done", shipped=file_name(winner))
     return found
+
+
+def _search_together(
+    proposals: Proposals, plan: Plan, ask: Asker, spread: Together, progress: Progress
+) -> BudgetResult:
+    """The search with others, who draw from the same sampler of Optuna."""
+    from triscale.search.budget.sampler import BudgetSampler
+    from triscale.search.budget.worker import work
+
+    sampler = BudgetSampler(proposals, plan.first, plan.pareto, plan.seed)
+    study = spread.open("search", ask.ledger.subject | {"plan": str(plan)}, progress, sampler)
+    asked = work(study, sampler, ask, plan, lambda entry: progress.advance(entry.steps))
+    return conclude(proposals, asked, plan.pareto)
 
 
 def told(found: BudgetFound) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from triscale.search.budget.choosing import FIRST, History, choose
 from triscale.search.budget.pareto import affordable
 from triscale.search.budget.proposals import Proposals
 from triscale.search.candidate import Candidate, Multipliers
+from triscale.search.shared.study import FAILURE
 
 try:
     import optuna
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 NAMES = Multipliers._fields  # of a trial's parameters
-FAILURE = "failure"  # attribute of a trial whose score failed, beside one whose worker died
 
 
 class BudgetSampler(optuna.samplers.BaseSampler):

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from triscale.errors import BudgetError, SpecError
-from triscale.search.asking import Asker
-from triscale.search.budget.choosing import FIRST, choose
+from triscale.search.asking import Asker, seeds_of
+from triscale.search.budget.choosing import FIRST, History, choose
 from triscale.search.budget.limited import Limited, Prediction
 from triscale.search.budget.pareto import affordable
 from triscale.search.budget.process import require_scipy
 from triscale.search.budget.proposals import Mode, Proposals, propose
 from triscale.search.budget.result import BudgetResult, conclude, history
-from triscale.search.candidate import Baseline, Candidate
+from triscale.search.candidate import Baseline, Candidate, Multipliers
 from triscale.search.ledger import Entry
 from triscale.spec.limits import Budget
 from triscale.spec.rules import COMPOUND, Rule
@@ -75,8 +75,9 @@ def search_budget(
 ) -> BudgetResult:
     """The best network inside a budget, by as many scores as `plan.trials` allows.
 
-    Only networks inside every counted limit are proposed, so that none outside is ever scored. The same plan and the
-    same answers give the same networks: a search that was killed asks its ledger first, and nothing is scored twice.
+    Only networks inside every counted limit are proposed, so that none outside is ever scored. A search that was killed
+    goes on from its ledger, and nothing is scored twice; the same plan and the same answers give the same networks.
+    ask: of as many `slots` as it has, so many networks are asked at once; one more is chosen knowing which those are.
     heard: called with (number of the trial, candidate) before each is asked.
     Returns: fewer trials where there are no more networks.
     Raises: BudgetError where nothing is inside, with the nearest; SearchError where no candidate has a score, or ten in
@@ -86,29 +87,76 @@ def search_budget(
     measures = measures or Measures()
     limited = Limited(baseline, budget, measures.predictions)
     proposals = proposals_of(limited, plan)
-    asked: Asked = []
+    asked, running = already_asked(proposals, ask, plan), list[Candidate]()
     barred = np.zeros(len(proposals), dtype=bool)
-    while len(asked) < plan.trials:
-        within = capped(proposals, plan, len(asked))
-        row = choose(proposals, history(proposals, asked), plan.first, within, barred)
-        if row is None:
+    while True:
+        while len(running) < ask.slots and len(asked) + len(running) < plan.trials:
+            candidate = _next(proposals, plan, asked, running, barred, measures)
+            if candidate is None:
+                break
+            if heard is not None:
+                heard(len(asked) + len(running), candidate)
+            ask.start(seeds_of(candidate, plan.seeds, plan.steps))
+            running.append(candidate)
+        if not running:
             break
-        candidate = proposals.candidate(row)
-        if not holds(candidate, budget, measures):
-            barred[row] = True
-            continue
-        if heard is not None:
-            heard(len(asked), candidate)
-        asked.append((candidate, [ask(candidate, seed, plan.steps) for seed in range(plan.seeds)]))
+        entries = ask.finished()
+        done = next(each for each in running if each.key == entries[0].key)
+        running.remove(done)
+        asked.append((done, entries))
     if not asked:
         raise BudgetError(f"budget {budget}: none of {len(proposals)} networks was inside when measured; raise it.")
     return conclude(proposals, asked, plan.pareto)
 
 
+def already_asked(proposals: Proposals, ask: Asker, plan: Plan) -> Asked:
+    """What the ledger of a search that stopped holds, in the order in which it came.
+
+    The first networks that it names are those of the search: what it is held against comes after it.
+    """
+    found: dict[str, tuple[Candidate, list[Entry]]] = {}
+    for entry in ask.ledger.entries():
+        if (
+            entry.steps != plan.steps
+            or entry.seed >= plan.seeds
+            or (len(found) == plan.trials and entry.key not in found)
+        ):
+            continue
+        if entry.key not in found:
+            multipliers = Multipliers(entry.depth, entry.width, entry.resolution)
+            found[entry.key] = proposals.limited.baseline.at(multipliers), []
+        found[entry.key][1].append(entry)
+    return [(candidate, entries) for candidate, entries in found.values() if len(entries) == plan.seeds]
+
+
+def _next(
+    proposals: Proposals,
+    plan: Plan,
+    asked: Asked,
+    running: Sequence[Candidate],
+    barred: np.ndarray,
+    measures: Measures,
+) -> Candidate | None:
+    """What to ask while others run; None where nothing is left. barred: rows that were measured and are outside."""
+    known = history(proposals, asked)
+    if running:
+        places = np.array([proposals.limited.octaves(each) for each in running])
+        known = History(known.octaves, known.scores, places)
+    within = capped(proposals, plan, len(known))
+    while (row := choose(proposals, known, plan.first, within, barred)) is not None:
+        candidate = proposals.candidate(row)
+        if holds(candidate, proposals.limited.budget, measures):
+            return candidate
+        barred[row] = True
+    return None
+
+
 def proposals_of(limited: Limited, plan: Plan) -> Proposals:
-    """What a plan may ask. Raises: BudgetError where nothing is inside."""
+    """What a plan may ask. Raises: BudgetError where nothing is inside, or for a cost that nothing is held against."""
     pareto = plan.pareto is not None
-    return propose(limited, plan.mode, plan.rule, plan.shapes, plan.levels, plan.seed, all_costs=pareto)
+    proposals = propose(limited, plan.mode, plan.rule, plan.shapes, plan.levels, plan.seed, all_costs=pareto)
+    capped(proposals, plan, 0)
+    return proposals
 
 
 def capped(proposals: Proposals, plan: Plan, number: int) -> np.ndarray | None:
