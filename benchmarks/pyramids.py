@@ -6,8 +6,8 @@ and the same recipe, steps and seeds. Papers' own fusions are sums, so all sum b
 
 A way that was trained is not trained again: the same command goes on where it stopped. --only trains some of them.
 Run: python benchmarks/pyramids.py [--out runs/pyramids] [--epochs 10] [--seeds 2] [--size 256] [--images 1000]
-                                   [--channels 64] [--threads 2] [--only bifpn,fpn]
-Each takes up to eight minutes; --epochs 1 --seeds 1 --images 60 --only bifpn,fpn shows that it works.
+                                   [--channels 64] [--threads 2] [--only "bifpn;fpn"]
+Each takes up to eight minutes; --epochs 1 --seeds 1 --images 60 --only "bifpn;fpn" shows that it works.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     data = write_scenes(given.out / "scenes", 0, {**SPLITS, "train": given.images})
     compared = ways(given.size, given.channels)
-    names = [each.strip() for each in given.only.split(",") if each.strip()] or list(compared)
+    names = [each.strip() for each in given.only.split(";") if each.strip()] or list(compared)
     if unknown := [name for name in names if name not in compared]:
         raise SystemExit(f"--only: {', '.join(unknown)} is none of {'; '.join(compared)}")
     figures: dict[str, list[Mapping[str, float]]] = {name: [] for name in names}
