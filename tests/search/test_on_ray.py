@@ -1,24 +1,30 @@
 """Scores on a local Ray cluster of two workers, one of which is killed. Run by `make accept-search`."""
 
+import json
 import os
 import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.fitted import triscale
+from tests.models.helpers import small_network
 from tests.search.budget.helpers import BUDGET
 from tests.search.helpers import BASELINE, by_width, candidates
 from tests.search.ray_score import Slow
+from training.tiny import tiny_images
 from triscale.errors import MissingExtraError, SearchError
-from triscale.search import on_ray
+from triscale.search import on_ray, preset
 from triscale.search.asking import Ask, asked_together
 from triscale.search.budget.search import Plan, search_budget
 from triscale.search.halving import Rung, halve
 from triscale.search.ledger import Ledger
 from triscale.search.on_ray import OnRay, RayAsker
+from triscale.spec.files import write_network
 from triscale.training.progress import SilentProgress
 
 pytestmark = pytest.mark.slow
@@ -91,6 +97,26 @@ def test_a_search_inside_a_budget_asks_two_at_once_and_goes_on_from_its_ledger(r
 def test_a_score_that_raises_is_an_answer(ray, tmp_path):
     entry = asker(tmp_path).all([Ask(candidates(1)[0], 7, 10)])[0]
     assert entry.score is None and entry.failure == "ValueError: seven"
+
+
+def test_the_command_line_searches_on_a_cluster(ray, tmp_path, monkeypatch):
+    rungs = (Rung(1, 1, 1 / 3), Rung(2, 2))
+    own = replace(preset.PRESETS["tiny"], per_class=8, judged=18, rungs=rungs, most=6, final_seeds=1, growths=(2.0,))
+    monkeypatch.setitem(preset.PRESETS, "tiny", own)
+    images = tiny_images(tmp_path / "images", train=16, val=4, test=4)
+    write_network(small_network(resolution=(48, 48)), tmp_path / "small.json")
+    command = ("search", "coefficients", images, "--baseline", tmp_path / "small.json", "--size", 48)
+    done = triscale(*command, "--on", "ray", "--memory", "200MB", "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    alone = triscale(*command, "--out", tmp_path / "alone")
+    assert alone.code == 0, alone.err
+    found = [read_ledger(tmp_path / name / "ledger.jsonl") for name in ("run", "alone")]
+    assert found[0] == pytest.approx(found[1]), "the same trainings, with the same scores"
+
+
+def read_ledger(path):
+    answers = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    return {(each["key"], each["seed"], each["steps"]): each["score"] for each in answers}
 
 
 def test_what_the_cluster_has_not_is_refused(ray, tmp_path):
