@@ -109,7 +109,8 @@ class Patient:
 
 def _journal(where: str) -> BaseStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from triscale.search.shared.journal import Journal
 
     path = Path(where).expanduser()
     try:
@@ -119,7 +120,7 @@ def _journal(where: str) -> BaseStorage:
             first = file.readline(LONGEST_LINE)
         if first and not _is_of_a_journal(first):
             raise SearchError(f"--storage {where}: is no journal of a search; choose another file.")
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(Journal(str(path)))
     except OSError as error:
         raise SearchError(f"--storage {where}: cannot be used as a journal: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError):
