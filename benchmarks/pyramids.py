@@ -26,6 +26,7 @@ from triscale.detection.create import create_detector
 from triscale.spec.cost import cost
 from triscale.spec.detector import Detector
 from triscale.spec.families.efficientdet import detector
+from triscale.spec.files import read_json
 from triscale.spec.network import as_size
 from triscale.spec.pyramid import Pyramid
 from triscale.spec.pyramids import PYRAMIDS, bifpn, bifpn_steps
@@ -115,7 +116,10 @@ def trained(wanted: Detector, data: Path, given: argparse.Namespace, name: str, 
     settings = own.detection
     own = replace(own, detection=replace(settings, augmentation=replace(settings.augmentation, flip=0.0)))
     model = create_detector(wanted, "pretrained")
-    folder = given.out / f"{name.replace(': ', '-').replace(', ', '-').replace(' ', '_')}-{seed}"
+    asked = f"{given.images}-images-{given.epochs}-epochs-{given.size}-px-{given.channels}-channels"
+    folder = given.out / asked / f"{name.replace(': ', '-').replace(', ', '-').replace(' ', '_')}-{seed}"
+    if (folder / "metrics.json").exists():  # written last
+        return read_json(folder / "metrics.json")
     return train(model, read_boxes(data), own, folder, PlainProgress()).metrics
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -134,7 +135,7 @@ def connect(cluster: OnRay) -> ModuleType:
     address = None if cluster.address == LOCAL else cluster.address
     options: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if local else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", **options)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, grpc's own
         told = str(error).strip().splitlines()
         raise SearchError(
