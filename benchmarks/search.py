@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ def opening(rows: int, folder: Path, runs: int) -> float:
     Ledger(path, subject).add(entry)
     with path.open("a") as file:
         for number in range(1, rows):
-            file.write(json.dumps(entry._asdict() | {"key": f"k{number}"}) + "\n")
+            file.write(json.dumps(asdict(entry) | {"key": f"k{number}"}) + "\n")
     return median_of(runs, lambda: Ledger(path, subject))
 
 
