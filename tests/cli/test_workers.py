@@ -122,6 +122,11 @@ def test_options_that_contradict_are_one_line(given, said):
         Workers(**given).spread("name")
 
 
+def test_code_of_ones_own_does_not_travel_to_a_cluster(images):
+    said = refusal("search", "coefficients", images, "--baseline", "own.py:make", "--on", "ray")
+    assert "own.py:make is a file of this machine alone; spread it with --storage" in said
+
+
 def test_a_storage_that_cannot_be_opened_is_one_line(images, baseline, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no journal\n" * 3)
     for number, (storage, said) in enumerate(

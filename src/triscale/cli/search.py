@@ -94,6 +94,7 @@ def coefficients(
         who trains
     """
     network = _network(baseline)
+    _check_spread(baseline, network, workers)
 
     from triscale.search.job import CoefficientJob
     from triscale.search.preset import preset as preset_of
@@ -169,6 +170,7 @@ def budget(
     """
     limits = parse(budget)
     network = _network(baseline)
+    _check_spread(baseline, network, workers)
     _check_measured(limits, network, workers)
 
     from triscale.search.budget.job import BudgetJob
@@ -205,6 +207,12 @@ def _baseline(name: str, network: Network | None, size: Size) -> Baseline:
     from triscale.search.own import ModuleBaseline
 
     return ModuleBaseline(load_factory(name), size)
+
+
+def _check_spread(baseline: str, network: Network | None, workers: Workers) -> None:
+    """Refuse code of the user's own on other machines, which cannot import it. Raises: SpecError."""
+    if network is None and workers.on is not None:
+        raise SpecError(f"--on {workers.on}: {baseline} is a file of this machine alone; spread it with --storage.")
 
 
 def _check_measured(limits: Budget, network: Network | None, workers: Workers) -> None:

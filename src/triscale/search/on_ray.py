@@ -6,6 +6,7 @@ import importlib
 import logging
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -135,7 +136,9 @@ def connect(cluster: OnRay) -> ModuleType:
     address = None if cluster.address == LOCAL else cluster.address
     options: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if local else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        with warnings.catch_warnings():  # the error says it in one line
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, grpc's own
         told = str(error).strip().splitlines()
         raise SearchError(
