@@ -4,14 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from tests.fitted import refusal, triscale
-from tests.models.helpers import small_network
-from training.tiny import tiny_images
 from triscale.search import preset
 from triscale.search.halving import Rung
 from triscale.spec.cost import cost
-from triscale.spec.files import read_network, write_network
+from triscale.spec.files import read_network
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +26,10 @@ def brief():
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return tiny_images(tmp_path_factory.mktemp("images"), train=16, val=4, test=4)
-
-
-@pytest.fixture(scope="module")
-def baseline(tmp_path_factory):
-    path = tmp_path_factory.mktemp("baseline") / "small.json"
-    write_network(small_network(resolution=(48, 48)), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def searched(brief, images, baseline, tmp_path_factory):
+def searched(brief, few_images, small_baseline, tmp_path_factory):
     """(run folder, what was printed before it was compared, and after)."""
     run = tmp_path_factory.mktemp("runs") / "search"
-    command = ("search", "coefficients", images, "--baseline", baseline, "--size", 48, "--out", run)
+    command = ("search", "coefficients", few_images, "--baseline", small_baseline, "--size", 48, "--out", run)
     first = triscale(*command, "--honesty", "later")
     assert first.code == 0, first.err
     later = json.loads((run / "coefficients.json").read_text())
@@ -51,10 +38,10 @@ def searched(brief, images, baseline, tmp_path_factory):
     return run, first, later, second
 
 
-def test_a_network_and_its_family_come_out_that_other_commands_take(searched, baseline):
+def test_a_network_and_its_family_come_out_that_other_commands_take(searched, small_baseline):
     run, *_ = searched
     found = json.loads((run / "coefficients.json").read_text())
-    made, base = read_network(run / "network.json"), read_network(baseline)
+    made, base = read_network(run / "network.json"), read_network(small_baseline)
     assert made == read_network(run / "family" / "phi-1.json")
     assert 1.9 <= cost(made).macs / cost(replace(base, resolution=(48, 48))).macs <= 2.1
     assert [each["macs"] for each in found["family"]] == [
@@ -97,17 +84,37 @@ def test_the_page_shows_the_verdict_every_candidate_and_the_curves(searched):
     assert "<script" not in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
-def test_the_same_command_again_says_that_it_is_done_and_another_is_refused(searched, images, baseline):
+def test_the_same_command_again_says_that_it_is_done_and_another_is_refused(searched, few_images, small_baseline):
     run, *_ = searched
-    command = ("search", "coefficients", images, "--baseline", baseline, "--size", 48, "--out", run)
+    command = ("search", "coefficients", few_images, "--baseline", small_baseline, "--size", 48, "--out", run)
     again = triscale(*command)
     assert again.code == 0 and "is done already" in again.err
     assert "seed" in refusal(*command, "--seed", 1)
 
 
-def test_what_cannot_be_searched_is_one_line(images, tmp_path):
-    assert "is a detector" in refusal("search", "coefficients", images, "--baseline", "efficientdet_d0")
-    assert "a size is a number of pixels" in refusal("search", "coefficients", images, "--size", 0)
+def test_its_winner_is_kept_trained_and_the_folder_answers_like_a_run(searched, few_images, tmp_path):
+    run, *_ = searched
+    record = json.loads((run / "run.json").read_text())
+    assert record["shipped"] == "winner/model.safetensors"
+    kept = json.loads((run / "winner" / "metrics.json").read_text())
+    assert kept["split"] == "val" and kept["macs"] == cost(read_network(run / "network.json")).macs
+    assert f"triscale predict {run}/winner IMAGES" in (run / "report.html").read_text()
+    answer = triscale("predict", run, few_images / "test", "--json")
+    assert answer.code == 0 and len(json.loads(answer.out)) == 12, answer.err
+    written = triscale("export", run, tmp_path / "winner.onnx", "--json")
+    assert written.code == 0 and json.loads(written.out)["verified"], written.err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(tmp_path):
+    command = ("search", "coefficients", tmp_path / "nowhere", "--device", "cuda")
+    assert "--device cuda: " in refusal(*command)
+    assert "--gpus says what a training gets; leave --device out" in refusal(*command, "--on", "ray")
+
+
+def test_what_cannot_be_searched_is_one_line(few_images, tmp_path):
+    assert "is a detector" in refusal("search", "coefficients", few_images, "--baseline", "efficientdet_d0")
+    assert "a size is a number of pixels" in refusal("search", "coefficients", few_images, "--size", 0)
     (tmp_path / "instances.json").write_text('{"images": [], "annotations": [], "categories": []}')
     assert "has boxes" in refusal("search", "coefficients", tmp_path / "instances.json")
     assert "nowhere" in refusal("search", "coefficients", tmp_path / "nowhere")

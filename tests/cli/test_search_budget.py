@@ -6,33 +6,30 @@ from dataclasses import replace
 import pytest
 
 from tests.fitted import refusal, triscale
-from tests.models.helpers import small_network
-from training.tiny import tiny_images
 from triscale.deployment.trial import measures
 from triscale.search import preset
 from triscale.search.halving import Rung
 from triscale.spec.cost import cost
-from triscale.spec.files import read_network, write_network
+from triscale.spec.files import read_network
 from triscale.spec.limits import parse
 
 BUDGET = "macs<=3M, params<=60K"
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return tiny_images(tmp_path_factory.mktemp("images"), train=16, val=4, test=4)
-
-
-@pytest.fixture(scope="module")
-def baseline(tmp_path_factory):
-    path = tmp_path_factory.mktemp("baseline") / "small.json"
-    write_network(small_network(resolution=(48, 48)), path)
-    return path
-
-
-def search(images, baseline, run, *more):
+def search(few_images, small_baseline, run, *more):
     return triscale(
-        "search", "budget", images, "--budget", BUDGET, "--baseline", baseline, "--size", 48, "--out", run, *more
+        "search",
+        "budget",
+        few_images,
+        "--budget",
+        BUDGET,
+        "--baseline",
+        small_baseline,
+        "--size",
+        48,
+        "--out",
+        run,
+        *more,
     )
 
 
@@ -46,12 +43,12 @@ def brief():
 
 
 @pytest.fixture(scope="module")
-def searched(brief, images, baseline, tmp_path_factory):
+def searched(brief, few_images, small_baseline, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "search"
-    first = search(images, baseline, run, "--honesty", "later")
+    first = search(few_images, small_baseline, run, "--honesty", "later")
     assert first.code == 0, first.err
     later = json.loads((run / "search.json").read_text())
-    second = search(images, baseline, run)
+    second = search(few_images, small_baseline, run)
     assert second.code == 0, second.err
     return run, first, later, second
 
@@ -65,6 +62,8 @@ def test_a_network_inside_every_limit_comes_out_and_none_outside_was_trained(sea
     assert all(each["macs"] <= limits["macs"] and each["params"] <= limits["params"] for each in answers)
     assert len({(each["key"], each["seed"], each["steps"]) for each in answers}) == len(answers)
     assert triscale("info", run / "network.json").code == 0
+    kept = json.loads((run / "winner" / "metrics.json").read_text())
+    assert (kept["macs"], kept["params"]) == (own.macs, own.params)
 
 
 def test_until_it_is_compared_the_result_says_so(searched):
@@ -88,8 +87,8 @@ def test_the_page_shows_the_verdict_every_network_and_what_is_expected_where(sea
 
 
 @pytest.mark.parametrize("more", [("--mode", "phi"), ("--pareto", "macs"), ("--mode", "compound")])
-def test_other_ways_of_searching_have_their_page_too(brief, images, baseline, tmp_path, more):
-    done = search(images, baseline, tmp_path / "run", "--honesty", "later", *more)
+def test_other_ways_of_searching_have_their_page_too(brief, few_images, small_baseline, tmp_path, more):
+    done = search(few_images, small_baseline, tmp_path / "run", "--honesty", "later", *more)
     assert done.code == 0, done.err
     found = json.loads((tmp_path / "run" / "search.json").read_text())
     assert (len(found["front"]) > 0) == ("--pareto" in more)
@@ -97,9 +96,21 @@ def test_other_ways_of_searching_have_their_page_too(brief, images, baseline, tm
 
 
 @pytest.mark.parametrize("limit", ["size<=250KB", pytest.param("latency<=2ms", marks=pytest.mark.slow)])
-def test_what_must_be_measured_is_measured_before_anything_is_trained(brief, images, baseline, tmp_path, limit):
+def test_what_must_be_measured_is_measured_before_anything_is_trained(
+    brief, few_images, small_baseline, tmp_path, limit
+):
     pytest.importorskip("onnxruntime")
-    command = ("search", "budget", images, "--budget", f"macs<=8M, {limit}", "--baseline", baseline, "--size", 48)
+    command = (
+        "search",
+        "budget",
+        few_images,
+        "--budget",
+        f"macs<=8M, {limit}",
+        "--baseline",
+        small_baseline,
+        "--size",
+        48,
+    )
     done = triscale(*command, "--out", tmp_path / "run", "--honesty", "later")
     assert done.code == 0, done.err
     word = limit.partition("<=")[0]
@@ -112,11 +123,11 @@ def test_what_must_be_measured_is_measured_before_anything_is_trained(brief, ima
     assert real(network) <= parse(limit).limits[word] * (1.3 if word == "latency" else 1)
 
 
-def test_what_cannot_be_searched_is_one_line(images, baseline, tmp_path):
-    limited = ("search", "budget", images, "--budget", "latency<=5ms", "--out", tmp_path / "none")
+def test_what_cannot_be_searched_is_one_line(few_images, small_baseline, tmp_path):
+    limited = ("search", "budget", few_images, "--budget", "latency<=5ms", "--out", tmp_path / "none")
     said = refusal(*limited, "--baseline", "own.py:make")
     assert "latency of code of your own is not searched for; limit macs or params" in said
-    said = refusal(*limited, "--baseline", baseline, "--storage", tmp_path / "search.journal")
+    said = refusal(*limited, "--baseline", small_baseline, "--storage", tmp_path / "search.journal")
     assert "latency is measured on one device, and the workers of a --storage may differ" in said
-    command = ("search", "budget", images, "--baseline", baseline, "--size", 48, "--out", tmp_path / "run")
+    command = ("search", "budget", few_images, "--baseline", small_baseline, "--size", 48, "--out", tmp_path / "run")
     assert "nothing of small is inside" in refusal(*command, "--budget", "params<=100")

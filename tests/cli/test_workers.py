@@ -7,30 +7,16 @@ from dataclasses import replace
 import pytest
 
 from tests.fitted import refusal, triscale
-from tests.models.helpers import small_network
-from training.tiny import tiny_images
 from triscale.cli.workers import Workers
 from triscale.errors import SpecError
 from triscale.search import preset
 from triscale.search.halving import Rung
 from triscale.search.spread import Alone, Together
-from triscale.spec.files import read_network, write_network
+from triscale.spec.files import read_network
 from triscale.training.lock import release_lock, take_lock
 
 pytest.importorskip("scipy")
 pytest.importorskip("optuna")
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return tiny_images(tmp_path_factory.mktemp("images"), train=16, val=4, test=4)
-
-
-@pytest.fixture(scope="module")
-def baseline(tmp_path_factory):
-    path = tmp_path_factory.mktemp("baseline") / "small.json"
-    write_network(small_network(resolution=(48, 48)), path)
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +35,11 @@ def ledger(run, name="ledger.jsonl"):
 
 
 @pytest.mark.parametrize("part", ["budget", "coefficients"])
-def test_a_second_worker_hears_all_that_the_first_has_trained(part, images, baseline, tmp_path):
+def test_a_second_worker_hears_all_that_the_first_has_trained(part, few_images, small_baseline, tmp_path):
     pytest.importorskip("matplotlib")
     limits = ("--budget", "macs<=3M, params<=60K") if part == "budget" else ()
     storage = ("--storage", tmp_path / "search.journal", "--study", "mine")
-    common = ("search", part, images, "--baseline", baseline, "--size", 48, *limits, *storage)
+    common = ("search", part, few_images, "--baseline", small_baseline, "--size", 48, *limits, *storage)
     first = triscale(*common, "--out", tmp_path / "one")
     assert first.code == 0, first.err
     before = len((tmp_path / "search.journal").read_text().splitlines())
@@ -69,9 +55,9 @@ def test_a_second_worker_hears_all_that_the_first_has_trained(part, images, base
     assert re.search(r"its study 'mine, \w+' is of another search: baseline is", refusal(*other))
 
 
-def test_what_a_search_found_is_scaled_exported_and_fitted(images, baseline, tmp_path):
+def test_what_a_search_found_is_scaled_exported_and_fitted(few_images, small_baseline, tmp_path):
     pytest.importorskip("onnxruntime")
-    command = ("search", "budget", images, "--baseline", baseline, "--size", 48, "--budget", "macs<=3M")
+    command = ("search", "budget", few_images, "--baseline", small_baseline, "--size", 48, "--budget", "macs<=3M")
     done = triscale(*command, "--honesty", "later", "--out", tmp_path / "run")
     assert done.code == 0, done.err
     found = tmp_path / "run" / "network.json"
@@ -80,7 +66,7 @@ def test_what_a_search_found_is_scaled_exported_and_fitted(images, baseline, tmp
     exported = triscale("export", found, tmp_path / "found.onnx", "--count", 2)
     assert exported.code == 0 and "has no weights; it gets fresh ones" in exported.err, exported.err
     budget = ("--budget", "macs<=3M", "--epochs", 1)
-    fitted = triscale("fit", images, "--network", found, *budget, "--out", tmp_path / "fitted")
+    fitted = triscale("fit", few_images, "--network", found, *budget, "--out", tmp_path / "fitted")
     assert fitted.code == 0, fitted.err
     assert read_network(tmp_path / "fitted" / "network.json") == read_network(found)
 
@@ -122,12 +108,12 @@ def test_options_that_contradict_are_one_line(given, said):
         Workers(**given).spread("name")
 
 
-def test_code_of_ones_own_does_not_travel_to_a_cluster(images):
-    said = refusal("search", "coefficients", images, "--baseline", "own.py:make", "--on", "ray")
+def test_code_of_ones_own_does_not_travel_to_a_cluster(few_images):
+    said = refusal("search", "coefficients", few_images, "--baseline", "own.py:make", "--on", "ray")
     assert "own.py:make is a file of this machine alone; spread it with --storage" in said
 
 
-def test_a_storage_that_cannot_be_opened_is_one_line(images, baseline, tmp_path):
+def test_a_storage_that_cannot_be_opened_is_one_line(few_images, small_baseline, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no journal\n" * 3)
     for number, (storage, said) in enumerate(
         [
@@ -139,6 +125,6 @@ def test_a_storage_that_cannot_be_opened_is_one_line(images, baseline, tmp_path)
         ]
     ):
         where = ("--storage", storage, "--out", tmp_path / f"run{number}")
-        found = refusal("search", "coefficients", images, "--baseline", baseline, "--size", 48, *where)
+        found = refusal("search", "coefficients", few_images, "--baseline", small_baseline, "--size", 48, *where)
         assert re.search(said, found), found
         assert "secret" not in found

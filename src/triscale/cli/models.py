@@ -37,9 +37,11 @@ def open_model(source: str, code: str | None = None, size: Size | None = None) -
         return (loader_of(code) or load)(source)
     path = Path(source)
     if path.is_dir():
-        if not (path / "model.safetensors").exists():
+        places = path / "model.safetensors", path / "winner" / "model.safetensors"  # of a run; of a search
+        found = next((each for each in places if each.exists()), None)
+        if found is None:
             raise FileError(f"{path}: holds no model.safetensors; give a run that has finished training.")
-        path = path / "model.safetensors"
+        path = found
     if path.suffix in (".onnx", ".xml"):
         raise FileError(f"{path}: is exported already; give the run or the model.safetensors that it came from.")
     if path.exists():

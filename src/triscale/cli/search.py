@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import cyclopts
 from cyclopts import Parameter
@@ -58,6 +58,7 @@ def coefficients(
     out: Path | None = None,
     seed: int = 0,
     skip_broken: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     workers: Annotated[Workers, Parameter(name="*")] = ALONE,
 ) -> int:
@@ -88,6 +89,8 @@ def coefficients(
         of the split, and of the random search
     skip_broken
         go on without images that cannot be read
+    device
+        where to train; auto takes a GPU where there is one
     json
         print the result as JSON at the end
     workers
@@ -95,6 +98,7 @@ def coefficients(
     """
     network = _network(baseline)
     _check_spread(baseline, network, workers)
+    _check_device(device, workers)
 
     from triscale.search.job import CoefficientJob
     from triscale.search.preset import preset as preset_of
@@ -104,7 +108,7 @@ def coefficients(
     job = CoefficientJob(data, made, chosen, constraint, seed, skip_broken)
     usual = run_folder(out, data, f"{made.name}-coefficients")
     folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
-    _do(job, folder, baseline, honesty == "now", spread, quiet=json)
+    _do(job, folder, baseline, honesty == "now", _Training(spread, device), quiet=json)
     if json:
         print_json(read_json(folder / "coefficients.json"))
     return 0
@@ -125,6 +129,7 @@ def budget(
     out: Path | None = None,
     seed: int = 0,
     skip_broken: bool = False,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     json: Annotated[bool, Parameter(name="--json", negative=())] = False,
     workers: Annotated[Workers, Parameter(name="*")] = ALONE,
 ) -> int:
@@ -163,6 +168,8 @@ def budget(
         of the split and of what is proposed
     skip_broken
         go on without images that cannot be read
+    device
+        where to train; auto takes a GPU where there is one
     json
         print the result as JSON at the end
     workers
@@ -171,6 +178,7 @@ def budget(
     limits = parse(budget)
     network = _network(baseline)
     _check_spread(baseline, network, workers)
+    _check_device(device, workers)
     _check_measured(limits, network, workers)
 
     from triscale.search.budget.job import BudgetJob
@@ -183,10 +191,17 @@ def budget(
     job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken, engine)
     usual = run_folder(out, data, f"{made.name}-budget")
     folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
-    _do_budget(job, folder, baseline, honesty == "now", spread, quiet=json)
+    _do_budget(job, folder, baseline, honesty == "now", _Training(spread, device), quiet=json)
     if json:
         print_json(read_json(folder / "search.json"))
     return 0
+
+
+class _Training(NamedTuple):
+    """Who trains, and where."""
+
+    spread: Spread
+    device: Literal["auto", "cpu", "cuda"]
 
 
 def _network(name: str) -> Network | None:
@@ -215,6 +230,17 @@ def _check_spread(baseline: str, network: Network | None, workers: Workers) -> N
         raise SpecError(f"--on {workers.on}: {baseline} is a file of this machine alone; spread it with --storage.")
 
 
+def _check_device(device: Literal["auto", "cpu", "cuda"], workers: Workers) -> None:
+    """Refuse a GPU that is not there, before any data is read. Raises: SpecError, TrainingError."""
+    if device == "auto":
+        return
+    if workers.on is not None:
+        raise SpecError(f"--device {device}: on a Ray cluster --gpus says what a training gets; leave --device out.")
+    from triscale.training.device import chosen_device
+
+    chosen_device(device)
+
+
 def _check_measured(limits: Budget, network: Network | None, workers: Workers) -> None:
     """Refuse limits that must be measured where they cannot be. Raises: BudgetError."""
     words = [word for word in limits.limits if word not in COUNTED]
@@ -232,34 +258,36 @@ def _for_classes(job: Job, dataset: Dataset) -> Job:
     return replace(job, baseline=job.baseline.of_classes(len(dataset.classes)))
 
 
-def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, spread: Spread, quiet: bool) -> None:
+def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, by: _Training, quiet: bool) -> None:
     from triscale.report.search import write_search_report
     from triscale.search.job import run_coefficients
 
     def report(result: CoefficientResult, run: RunFolder, dataset: Dataset) -> None:
-        write_search_report(result, _searched(job, run, dataset, asked_for), run.path / "report.html")
+        write_search_report(result, _searched(job, run, dataset, asked_for, by.spread), run.path / "report.html")
         if not quiet:
             print("\n".join(_lines(result, folder)))
 
     with _opened(job, "coefficients", folder, compared) as (run, dataset, progress):
         if run is not None:
-            run_coefficients(_for_classes(job, dataset), run, dataset, report, compared, progress, spread)
+            run_coefficients(_for_classes(job, dataset), run, dataset, report, compared, progress, by.spread, by.device)
 
 
-def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, spread: Spread, quiet: bool) -> None:
+def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, by: _Training, quiet: bool) -> None:
     from triscale.deployment.for_search import search_measures
     from triscale.report.budget_search import write_budget_report
     from triscale.search.budget.job import run_budget
 
     def report(found: BudgetFound, run: RunFolder, dataset: Dataset) -> None:
-        write_budget_report(found, _searched(job, run, dataset, asked_for), run.path / "report.html")
+        write_budget_report(found, _searched(job, run, dataset, asked_for, by.spread), run.path / "report.html")
         if not quiet:
             print(f"{found.headline()}\n{found.sentence()}\nstart at {folder / 'report.html'}")
 
     with _opened(job, "budget", folder, compared) as (run, dataset, progress):
         if run is not None:
             measures = search_measures(job.budget, job.engine, progress)
-            run_budget(_for_classes(job, dataset), run, dataset, report, measures, compared, progress, spread)
+            run_budget(
+                _for_classes(job, dataset), run, dataset, report, measures, compared, progress, by.spread, by.device
+            )
 
 
 @contextmanager
@@ -283,7 +311,9 @@ def _opened(
         yield None if done else run, dataset, progress
 
 
-def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str) -> Searched:
+def _searched(
+    job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str, spread: Spread
+) -> Searched:
     """What both pages show alike."""
     from triscale.report.search import Searched
     from triscale.search.shared.storage import shown
@@ -295,6 +325,7 @@ def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset,
         folder=str(run.path),
         data=f"{_images(dataset)}, of {dataset.root}",
         preset=job.preset.name,
+        trained=spread.trains_here,
         environment=run.record.environment,
     )
 

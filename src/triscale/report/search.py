@@ -26,7 +26,7 @@ class Searched:
     """What was searched on, as the pages of all searches show it.
 
     baseline: its name; asked_for: as it was typed. command: as typed. folder: of the run. data: what was learnt from,
-        in words. preset: its name.
+        in words. preset: its name. trained: whether the winner was kept with its weights.
     """
 
     baseline: str
@@ -35,6 +35,7 @@ class Searched:
     folder: str
     data: str
     preset: str
+    trained: bool
     environment: Mapping[str, object]
 
 
@@ -204,13 +205,15 @@ def closing(on: Searched, made: Candidate) -> list[Html]:
             f"triscale scale {file} --to 'macs<=1G'",
             f"triscale export {file} model.onnx",
         ]
+        kept = [f"triscale predict {on.folder}/winner IMAGES", f"triscale export {on.folder}/winner winner.onnx"]
     else:
         depth, width, _ = made.multipliers
         options = f"--depth {depth:.6g} --width {width:.6g} --size {made.size[0]}"
         lines = [f"triscale train {on.asked_for} DATA {options}", f"triscale scale {on.asked_for} {options}"]
+        kept = [f"triscale predict {on.folder}/winner IMAGES --module {on.asked_for}"]
     items = [f"{name}: {value}" for name, value in on.environment.items()]
     return [
-        section("use", "How to use it", [code("\n".join(lines))]),
+        section("use", "How to use it", [code("\n".join([*lines, *(kept if on.trained else ())]))]),
         section("environment", "How it was made", [code(on.command), bullets(items)]),
     ]
 

@@ -19,7 +19,9 @@ from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore
 from triscale.search.result import CoefficientResult, figures, told
 from triscale.search.spread import Alone, Spread
+from triscale.search.winner import keep_winner
 from triscale.search.work import Asks, asks_in, bar, file_name, minutes, write_candidate
+from triscale.training.device import DeviceName
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.run import RunFolder
 
@@ -63,26 +65,29 @@ def run_coefficients(
     compared: bool = True,
     progress: Progress | None = None,
     spread: Spread | None = None,
+    device: DeviceName = "auto",
 ) -> CoefficientResult:
     """Do the whole search in a run folder that is held; what its ledgers hold is not trained again.
 
     compared: also train what the result is held against; otherwise it is headed "not compared yet".
-    report: writes the page; called last. spread: who trains; this process alone by default.
+    report: writes the page; called last. spread: who trains; this process alone by default. device: where.
     Raises: SearchError where no network is inside the constraint, or ten trainings in a row fail.
     """
     progress, preset, baseline = progress or SilentProgress(), job.preset, job.baseline
+    spread = spread or Alone()
     progress.say(f"looking for networks that cost twice as much as {baseline.name}")
     proposals = coefficient_grid(baseline, job.constraint, most=preset.most)
-    score = TrainingScore(baseline, dataset, preset.recipe, each_step=progress.advance)
-    asks = asks_in(run.path, _subject(job, dataset), score, compared, spread or Alone(), progress)
+    score = TrainingScore(baseline, dataset, preset.recipe, each_step=progress.advance, device=device)
+    asks = asks_in(run.path, _subject(job, dataset), score, compared, spread, progress)
     steps, inside = _steps(proposals, preset), [each.candidate for each in proposals if each.inside]
     if sum(each.steps for each in asks.val.ledger.entries()) < steps:
-        progress.say(minutes(score, _middle(inside), trainings(len(inside), preset.rungs)))
+        rounds = [*trainings(len(inside), preset.rungs), (1, preset.rungs[-1].steps)]
+        progress.say(minutes(score, _middle(inside), rounds))
     with bar(progress, f"STEP 1: {len(proposals)} networks", steps, asks.val.ledger):
         step1 = search_coefficients(proposals, asks.val, preset.rungs)
     progress.say(step1.sentence())
     made = tuple(family(baseline, step1.coefficients, preset.largest))
-    shipped = _write_family(run.path, made, baseline)
+    _write_family(run.path, made, baseline)
     honesty, curves = _compared(job, proposals, step1, asks, progress) if compared else (None, None)
     result = CoefficientResult(
         base=baseline.at(Multipliers()),
@@ -96,6 +101,7 @@ def run_coefficients(
     )
     run.write_json("coefficients.json", told(result))
     run.write_json("metrics.json", {"headline": result.headline(), **figures(result)})
+    shipped = keep_winner(score, made[0], preset.rungs[-1].steps, run.path, spread, progress)
     report(result, run, dataset)
     run.update(state="done", shipped=shipped)
     return result
@@ -141,13 +147,11 @@ def _subject(job: CoefficientJob, dataset: Dataset) -> dict[str, str]:
     }
 
 
-def _write_family(folder: Path, made: Sequence[Candidate], baseline: Baseline) -> str:
-    """Write family/phi-1.json, ..., and phi 1, which STEP 1 has trained, beside it. Returns: the name of that file.
+def _write_family(folder: Path, made: Sequence[Candidate], baseline: Baseline) -> None:
+    """Write family/phi-1.json, ..., and phi 1, which STEP 1 has trained, beside it.
 
     Of a module they say how its factory is scaled, which is all that there is to say.
     """
     for phi, each in enumerate(made, start=1):
         write_candidate(each, folder / "family" / f"phi-{phi}.json", baseline)
-    name = file_name(made[0])
-    write_candidate(made[0], folder / name, baseline)
-    return name
+    write_candidate(made[0], folder / file_name(made[0]), baseline)

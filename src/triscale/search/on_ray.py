@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from triscale.errors import MissingExtraError, SearchError
 from triscale.search.asking import Ask, Asker, Score, answer, entry_of
@@ -31,6 +31,7 @@ class OnRay:
     The machines of a cluster need triscale, and the images at the same path.
     """
 
+    trains_here: ClassVar[bool] = False
     address: str = LOCAL
     cores: int = 1
     gpus: float = 0.0
@@ -38,7 +39,9 @@ class OnRay:
 
     def asker(self, score: TrainingScore, ledger: Ledger, part: str, progress: Progress) -> Asker:
         """See `Spread.asker`. Raises: SearchError for a cluster that cannot be reached; MissingExtraError."""
-        return RayAsker(replace(score, each_step=None), ledger, self, progress)
+        # A training that asked for no GPU must not take one that it happens to see.
+        device = "auto" if self.gpus else "cpu"
+        return RayAsker(replace(score, each_step=None, device=device), ledger, self, progress)
 
 
 class RayAsker(Asker):

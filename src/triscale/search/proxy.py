@@ -12,9 +12,11 @@ import torch
 
 from triscale.data.dataset import Dataset, Sample
 from triscale.errors import DataError
+from triscale.models.model import Model
 from triscale.search.asking import Scores
 from triscale.search.candidate import Baseline, Candidate
 from triscale.training.brief import train_briefly
+from triscale.training.device import DeviceName, chosen_device
 from triscale.training.recipe import Recipe
 from triscale.training.task import AnyDataset, Split
 from triscale.training.tasks import task_of
@@ -26,6 +28,7 @@ class TrainingScore:
 
     baseline: makes their modules. dataset: `for_search` has cut its validation images out of the training images.
     recipe: of every training. split: "val" while a search is on; "test" once, at its end. each_step: after each step.
+    device: where to train, on the machine that does; "auto" takes a GPU where it has one.
     """
 
     baseline: Baseline
@@ -33,15 +36,21 @@ class TrainingScore:
     recipe: Recipe
     split: Split = "val"
     each_step: Callable[[], None] | None = None
+    device: DeviceName = "auto"
+
+    def fresh(self, candidate: Candidate, seed: int) -> Model:
+        """The candidate's module with fresh weights from the seed, on the device, for the classes of the data."""
+        torch.manual_seed(seed)
+        model = self.baseline.model(candidate, len(self.dataset.classes))
+        model.preprocessing = replace(model.preprocessing, size=candidate.size, train_size=None)
+        return model.to(chosen_device(self.device))
 
     def __call__(self, candidate: Candidate, seed: int, steps: int) -> Scores:
         """Top-1 accuracy (of a detector: mAP) after so many steps; of test images beside that of validation images.
 
         Raises: TrainingError where it diverges.
         """
-        torch.manual_seed(seed)
-        model = self.baseline.model(candidate, len(self.dataset.classes))
-        model.preprocessing = replace(model.preprocessing, size=candidate.size, train_size=None)
+        model = self.fresh(candidate, seed)
         task: Any = task_of(self.dataset, replace(self.recipe, seed=seed))
         splits = (self.split,) if self.split == "val" else (self.split, "val")
         own, *val = train_briefly(model, task, steps, splits, self.each_step)

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from triscale.search.asking import Asker
 from triscale.search.ledger import Ledger
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Spread(Protocol):
-    """Makes what a search asks."""
+    """Makes what a search asks. trains_here: whether this process trains too, on a machine that is made for it."""
+
+    trains_here: ClassVar[bool]
 
     def asker(self, score: TrainingScore, ledger: Ledger, part: str, progress: Progress) -> Asker:
         """An asker with this ledger. part: of the search, for people ("scores", "test")."""
@@ -30,6 +32,8 @@ class Spread(Protocol):
 @dataclass(frozen=True, slots=True)
 class Alone:
     """This process."""
+
+    trains_here: ClassVar[bool] = True
 
     def asker(self, score: TrainingScore, ledger: Ledger, part: str, progress: Progress) -> Asker:
         """See `Spread.asker`."""
@@ -46,6 +50,7 @@ class Together:
 
     storage: str
     study: str
+    trains_here: ClassVar[bool] = True
     every: float = 10.0
     dead_after: float = 90.0
 

@@ -80,6 +80,13 @@ def brief_plan(recipe: Recipe, images: int, steps: int) -> Plan:
     return replace(plan, epochs=epochs, total_steps=steps, warmup_steps=min(warmup, steps // 2), ema_decay=0.0)
 
 
+def brief_recipe(recipe: Recipe, images: int, steps: int) -> Recipe:
+    """The recipe with as many epochs as so many steps take, for a training of the same length with a run folder."""
+    plan = brief_plan(recipe, images, steps)
+    warmup = recipe.warmup_epochs * plan.epochs / recipe.epochs
+    return replace(recipe, epochs=plan.epochs, warmup_epochs=warmup, least_steps=0, ema_decay=0.0)
+
+
 def _require_plain(recipe: Recipe) -> None:
     """Refuse what needs epochs, an average or another network to mean anything."""
     given = {

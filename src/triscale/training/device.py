@@ -8,8 +8,10 @@ import torch
 
 from triscale.errors import TrainingError
 
+DeviceName = Literal["auto", "cpu", "cuda"]
 
-def chosen_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+
+def chosen_device(name: DeviceName) -> torch.device:
     """The device of that name; "auto" takes a GPU where there is one. Raises: TrainingError where it is not there."""
     there = torch.cuda.is_available()
     if name == "cuda" and not there:

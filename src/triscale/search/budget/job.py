@@ -20,8 +20,10 @@ from triscale.search.preset import Preset
 from triscale.search.proxy import TrainingScore
 from triscale.search.result import honesty_table
 from triscale.search.spread import Alone, Spread, Together, worker
+from triscale.search.winner import keep_winner
 from triscale.search.work import asks_in, bar, file_name, minutes, write_candidate
 from triscale.spec.limits import MEASURED, Budget
+from triscale.training.device import DeviceName
 from triscale.training.progress import Progress, SilentProgress
 from triscale.training.run import RunFolder
 
@@ -110,24 +112,25 @@ def run_budget(
     compared: bool = True,
     progress: Progress | None = None,
     spread: Spread | None = None,
+    device: DeviceName = "auto",
 ) -> BudgetFound:
     """Do the whole search in a run folder that is held; what its ledgers hold is not trained again.
 
     report: writes the page; called last. measures: what stands behind limits on latency and size.
     compared: also train what the result is held against; otherwise it is headed "not compared yet".
-    spread: who trains; this process alone by default.
+    spread: who trains; this process alone by default. device: where.
     Raises: BudgetError where nothing is inside; SearchError where ten trainings in a row fail.
     """
     progress, preset, plan, measures = progress or SilentProgress(), job.preset, job.plan, measures or Measures()
     proposals = proposals_of(Limited(job.baseline, job.budget, measures.predictions), plan)
     progress.say(f"{len(proposals):,} networks inside the limits, of {proposals.costed:,} that were costed")
-    score = TrainingScore(job.baseline, dataset, preset.recipe, each_step=progress.advance)
+    score = TrainingScore(job.baseline, dataset, preset.recipe, each_step=progress.advance, device=device)
     spread = spread or Alone()
     asks = asks_in(run.path, _subject(job, dataset), score, compared, spread, progress)
     searched = plan.trials * plan.steps
     if sum(each.steps for each in asks.val.ledger.entries()) < searched:
         usual = proposals.candidate(proposals.anchors.get("compound", 0))
-        progress.say(minutes(score, usual, [(plan.trials, plan.steps)]))
+        progress.say(minutes(score, usual, [(plan.trials, plan.steps), (1, plan.steps)]))
     with bar(progress, f"{plan.trials} networks inside {job.budget}", searched, asks.val.ledger):
         if isinstance(spread, Together):
             result = _search_together(proposals, plan, Asker(score, asks.val.ledger, worker()), spread, progress)
@@ -147,8 +150,9 @@ def run_budget(
     progress.say(found.headline())
     run.write_json("search.json", told(found))
     run.write_json("metrics.json", {"headline": found.headline(), **_row(result.winner)})
+    shipped = keep_winner(score, winner, plan.steps, run.path, spread, progress)
     report(found, run, dataset)
-    run.update(state="done", shipped=file_name(winner))
+    run.update(state="done", shipped=shipped)
     return found
 
 
