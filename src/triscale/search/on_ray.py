@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -129,6 +130,9 @@ def connect(cluster: OnRay) -> ModuleType:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told that this runs
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if cluster.address.startswith("ray://") and _has_token():
+        # A cluster asks for a token as soon as its machine has one, and Ray sends ours only where it is told to.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray = importlib.import_module("ray")
     except ImportError:
@@ -145,9 +149,16 @@ def connect(cluster: OnRay) -> ModuleType:
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, grpc's own
         told = str(error).strip().splitlines()
         raise SearchError(
-            f"--on {cluster.address}: no Ray cluster answers there ({told[0] if told else type(error).__name__})."
+            f"--on {cluster.address}: no Ray cluster answers there ({told[0] if told else type(error).__name__}); one "
+            f"that runs may want the token of its machine: `ray get-auth-token` there, RAY_AUTH_TOKEN here."
         ) from None
     return ray
+
+
+def _has_token() -> bool:
+    """Whether Ray finds a token here."""
+    named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return named or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def room(ray: ModuleType, cluster: OnRay) -> int:
