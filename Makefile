@@ -26,8 +26,8 @@ ACCEPTANCE := benchmarks/latency_budgets.py benchmarks/grow.py benchmarks/accura
 	benchmarks/detector_accuracy.py benchmarks/pyramids.py
 BENCHMARKS := $(filter-out benchmarks/_% $(ACCEPTANCE),$(wildcard benchmarks/*.py))
 
-# Benchmarks are not run by the tests, but they are to import and call what there is.
-CALLS := $(addprefix --error ,import-not-found unknown-argument missing-argument too-many-positional-arguments)
+# Benchmarks are not run by the tests, but they are to import and call what there is, as examples are.
+CALLS := $(addprefix --error ,import-not-found missing-attribute unknown-argument missing-argument too-many-positional-arguments)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-gpu check format bench bench-gpu accept-latency accept-grow accept-accuracy accept-resume accept-detection \
@@ -67,7 +67,7 @@ check: $(VENV)/.test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/ty check src
-	$(BIN)/ty check --ignore all $(CALLS) --extra-search-path benchmarks benchmarks
+	$(BIN)/ty check --ignore all $(CALLS) --extra-search-path benchmarks benchmarks examples
 	$(PYTEST) -q tests/test_layers.py
 
 format: $(VENV)/.test-installed

@@ -44,7 +44,7 @@ def from_scratch(data: Path, folder: Path, seed: int) -> float:
     given = replace(given, seed=seed, augmentation=replace(given.augmentation, flip=0.0))  # digits have a left side
     torch.manual_seed(seed)
     made = replace(network("efficientnet_lite0"), resolution=as_size(SIDE))
-    return train(create_model(made, num_classes=10), dataset, given, folder / f"seed-{seed}").evaluation.top1
+    return train(create_model(made, num_classes=10), dataset, given, folder / f"seed-{seed}").evaluation.score
 
 
 def lag(run: Path) -> tuple[float, float]:

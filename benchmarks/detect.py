@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ from triscale.detection.weights import export_state_dict
 from triscale.models.fold import folded
 from triscale.spec.families.efficientdet import detector
 from triscale.spec.placement import place
+
+T = TypeVar("T")
 
 FORMATS = {"NCHW": torch.contiguous_format, "channels last": torch.channels_last}
 WARM_UP = 5
@@ -155,7 +158,7 @@ def from_file(model: DetectorNet, size: int, runs: int, path: Path) -> float:
     )
     times: dict[str, list[float]] = {}
 
-    def timed(label: str, part: Callable[[], object]) -> object:
+    def timed(label: str, part: Callable[[], T]) -> T:
         start = time.perf_counter()
         made = part()
         times.setdefault(label, []).append(1e3 * (time.perf_counter() - start))

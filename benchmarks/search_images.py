@@ -1,6 +1,6 @@
 """What the searches of the preset `tiny` find on real images, and what they take.
 
-Two sets, of which 20 images a class are trained on: MNIST 5k ("digits"), and grey pieces of twelve photographs
+Two sets, of which 20 images a class are trained on: MNIST 5k ("digits"), and grey pieces of eighteen photographs
 ("pieces", of grow.py). Of each: `search coefficients` and `search budget` with --honesty later, then the same commands
 with now, each timed: 20, 15 and twice 15 minutes are allowed. Then the found network file is given to scale, fit and
 export. It prints the curves of scaling, with three seeds each, for docs/benchmarks.md.
@@ -50,7 +50,7 @@ def pieces(folder: Path) -> Path:
     shutil.rmtree(flat, ignore_errors=True)
     flat.mkdir(parents=True)
     task = grow.crops(flat)
-    for split, samples in (("train", task.train), ("test", task.test)):
+    for split, samples in (("train", task.train), ("test", task.held_out)):
         for sample in samples:
             place = folder / f".{split}" / task.classes[sample.label]
             place.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -16,6 +12,7 @@ from cyclopts import Parameter
 from triscale.cli.folders import run_folder
 from triscale.cli.names import resolve_subject
 from triscale.cli.output import print_json
+from triscale.cli.searching import Options, do_budget, do_coefficients
 from triscale.cli.workers import Workers
 from triscale.errors import BudgetError, SpecError
 from triscale.modules.reference import is_reference
@@ -25,19 +22,9 @@ from triscale.spec.limits import COUNTED, Budget, parse
 from triscale.spec.network import Network, Size, as_size
 
 if TYPE_CHECKING:
-    from triscale.data.dataset import Dataset
-    from triscale.report.search import Searched
-    from triscale.search.budget.job import BudgetFound, BudgetJob
     from triscale.search.candidate import Baseline
-    from triscale.search.job import CoefficientJob
-    from triscale.search.result import CoefficientResult
-    from triscale.search.spread import Spread
-    from triscale.training.progress import Progress
-    from triscale.training.run import RunFolder
 
 ALONE = Workers()
-
-Job = TypeVar("Job", "CoefficientJob", "BudgetJob")
 
 search_app = cyclopts.App(
     name="search",
@@ -108,7 +95,7 @@ def coefficients(
     job = CoefficientJob(data, made, chosen, constraint, seed, skip_broken)
     usual = run_folder(out, data, f"{made.name}-coefficients")
     folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
-    _do(job, folder, baseline, honesty == "now", _Training(spread, device), quiet=json)
+    do_coefficients(job, folder, Options(baseline, honesty == "now", spread, device, quiet=json))
     if json:
         print_json(read_json(folder / "coefficients.json"))
     return 0
@@ -191,17 +178,10 @@ def budget(
     job = BudgetJob(data, made, limits, chosen, mode, pareto, seed, skip_broken, engine)
     usual = run_folder(out, data, f"{made.name}-budget")
     folder, spread = workers.folder(usual, out is not None), workers.spread(usual.name)
-    _do_budget(job, folder, baseline, honesty == "now", _Training(spread, device), quiet=json)
+    do_budget(job, folder, Options(baseline, honesty == "now", spread, device, quiet=json))
     if json:
         print_json(read_json(folder / "search.json"))
     return 0
-
-
-class _Training(NamedTuple):
-    """Who trains, and where."""
-
-    spread: Spread
-    device: Literal["auto", "cpu", "cuda"]
 
 
 def _network(name: str) -> Network | None:
@@ -251,99 +231,3 @@ def _check_measured(limits: Budget, network: Network | None, workers: Workers) -
             f"budget {limits}: {words[0]} is measured on one device, and the workers of a --storage may differ; limit "
             f"macs or params, or leave --storage out."
         )
-
-
-def _for_classes(job: Job, dataset: Dataset) -> Job:
-    """A job whose baseline has the classes of the data, which its costs count."""
-    return replace(job, baseline=job.baseline.of_classes(len(dataset.classes)))
-
-
-def _do(job: CoefficientJob, folder: Path, asked_for: str, compared: bool, by: _Training, quiet: bool) -> None:
-    from triscale.report.search import write_search_report
-    from triscale.search.job import run_coefficients
-
-    def report(result: CoefficientResult, run: RunFolder, dataset: Dataset) -> None:
-        write_search_report(result, _searched(job, run, dataset, asked_for, by.spread), run.path / "report.html")
-        if not quiet:
-            print("\n".join(_lines(result, folder)))
-
-    with _opened(job, "coefficients", folder, compared) as (run, dataset, progress):
-        if run is not None:
-            run_coefficients(_for_classes(job, dataset), run, dataset, report, compared, progress, by.spread, by.device)
-
-
-def _do_budget(job: BudgetJob, folder: Path, asked_for: str, compared: bool, by: _Training, quiet: bool) -> None:
-    from triscale.deployment.for_search import search_measures
-    from triscale.report.budget_search import write_budget_report
-    from triscale.search.budget.job import run_budget
-
-    def report(found: BudgetFound, run: RunFolder, dataset: Dataset) -> None:
-        write_budget_report(found, _searched(job, run, dataset, asked_for, by.spread), run.path / "report.html")
-        if not quiet:
-            print(f"{found.headline()}\n{found.sentence()}\nstart at {folder / 'report.html'}")
-
-    with _opened(job, "budget", folder, compared) as (run, dataset, progress):
-        if run is not None:
-            measures = search_measures(job.budget, job.engine, progress)
-            run_budget(
-                _for_classes(job, dataset), run, dataset, report, measures, compared, progress, by.spread, by.device
-            )
-
-
-@contextmanager
-def _opened(
-    job: CoefficientJob | BudgetJob, search: str, folder: Path, compared: bool
-) -> Generator[tuple[RunFolder | None, Dataset, Progress]]:
-    """The run folder, held, with the data; no folder where everything that is asked for is done."""
-    from triscale.search.work import open_search
-    from triscale.training.progress import choose_progress
-    from triscale.training.run import RunFolder
-
-    progress, preset = choose_progress(), job.preset
-    dataset = open_search(job.data, preset, job.seed, job.skip_broken)
-    for note in (*dataset.notes, f"{_images(dataset)}; preset {preset.name}: {preset.meant_for}"):
-        progress.say(note)
-    with RunFolder.open(folder, f"search {search}", job.arguments(), dataset.fingerprint) as run:
-        result = folder / ("coefficients.json" if search == "coefficients" else "search.json")
-        done = run.is_done and (not compared or read_json(result)["honesty"] is not None)
-        if done:
-            print(f"{folder}: is done already; its report is {folder / 'report.html'}", file=sys.stderr)
-        yield None if done else run, dataset, progress
-
-
-def _searched(
-    job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset, asked_for: str, spread: Spread
-) -> Searched:
-    """What both pages show alike."""
-    from triscale.report.search import Searched
-    from triscale.search.shared.storage import shown
-
-    return Searched(
-        baseline=job.baseline.name,
-        asked_for=asked_for,
-        command="triscale " + shlex.join(map(shown, sys.argv[1:])),
-        folder=str(run.path),
-        data=f"{_images(dataset)}, of {dataset.root}",
-        preset=job.preset.name,
-        trained=spread.trains_here,
-        environment=run.record.environment,
-    )
-
-
-def _images(dataset: Dataset) -> str:
-    return f"{len(dataset.train):,} images to train on, {len(dataset.val):,} to judge by"
-
-
-def _lines(result: CoefficientResult, folder: Path) -> list[str]:
-    """What came of it."""
-    found, winner = result.step1, result.step1.winner.proposal
-    return [
-        result.headline(),
-        found.sentence(),
-        f"counted cost {winner.counted:.3f} x the baseline's, alpha·beta²·gamma² = {winner.coefficients.formula:.3f}",
-        *(
-            f"phi {phi}: {each.macs / 1e6:,.1f}M MACs, {each.params / 1e6:,.2f}M parameters, {each.size[0]} px"
-            for phi, each in enumerate(result.family, start=1)
-        ),
-        f"start at {folder / 'report.html'}",
-    ]
