@@ -98,8 +98,8 @@ accept-pyramids: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/pyramids.py
 
 accept-search: $(VENV)/.test-installed
-	$(BIN)/python -m pip install -q -c constraints.txt '.[ray]'
-	$(PYTEST) -m slow -q -s tests/search/test_on_ray.py tests/search/budget/test_acceptance.py
+	$(PIP) -e '.[ray]'
+	$(PYTEST) -m slow -q -s tests/search/test_on_ray.py tests/search/test_ray_client.py tests/search/budget/test_acceptance.py
 	$(BIN)/python benchmarks/search_images.py
 
 accept-latency: $(VENV)/.test-installed

@@ -15,7 +15,7 @@ from tests.fitted import triscale
 from tests.models.helpers import small_network
 from tests.search.budget.helpers import BUDGET
 from tests.search.helpers import BASELINE, by_width, candidates
-from tests.search.ray_score import Slow
+from tests.search.ray_score import OfAnotherVersion, Slow
 from training.tiny import tiny_images
 from triscale.errors import MissingExtraError, SearchError
 from triscale.search import on_ray, preset
@@ -35,6 +35,7 @@ def ray():
     made = pytest.importorskip("ray")
     root = Path.cwd()
     made.init(
+        address="local",
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
@@ -97,6 +98,13 @@ def test_a_search_inside_a_budget_asks_two_at_once_and_goes_on_from_its_ledger(r
 def test_a_score_that_raises_is_an_answer(ray, tmp_path):
     entry = asker(tmp_path).all([Ask(candidates(1)[0], 7, 10)])[0]
     assert entry.score is None and entry.failure == "ValueError: seven"
+
+
+def test_a_cluster_whose_code_is_another_is_told_apart_from_one_that_dies(ray, tmp_path):
+    ask = RayAsker(OfAnotherVersion(), Ledger(tmp_path / "l", {}), OnRay(), SilentProgress())
+    entry = ask.all([Ask(candidates(1)[0], 0, 10)])[0]
+    assert entry.score is None and entry.failure.startswith("a process of the cluster cannot take it")
+    assert "this version has no such score" in entry.failure
 
 
 def test_the_command_line_searches_on_a_cluster(ray, tmp_path, monkeypatch):

@@ -109,6 +109,10 @@ class RayAsker(Asker):
         ask = self._running.pop(done)
         try:
             entry = self._ray.get(done)
+        except self._ray.exceptions.RayTaskError as error:
+            # A score's own errors are answers; this is a process that could not even be asked.
+            reason = f"a process of the cluster cannot take it, is its triscale the same? {_last_line(error)}"
+            entry = entry_of(ask, None, reason, 0.0, "ray")
         except self._ray.exceptions.RayError as error:
             told = str(error).strip().splitlines()
             reason = f"its worker died {RETRIES + 1} times: {told[0] if told else type(error).__name__}"
@@ -140,7 +144,8 @@ def connect(cluster: OnRay) -> ModuleType:
     if ray.is_initialized():
         return ray
     local = cluster.address == LOCAL and "RAY_ADDRESS" not in os.environ
-    address = None if cluster.address == LOCAL else cluster.address
+    # Left out, the address would be that of any cluster that was ever started here, also of one that is long gone.
+    address = cluster.address if cluster.address != LOCAL else LOCAL if local else None
     options: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if local else {}
     try:
         with warnings.catch_warnings():  # the error says it in one line
@@ -176,6 +181,12 @@ def room(ray: ModuleType, cluster: OnRay) -> int:
             f"{has.get(short, 0):g}; ask for less."
         )
     return min(times) if times else 1
+
+
+def _last_line(error: Exception) -> str:
+    """What a traceback ends with: the error itself."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _answered(score: Score, ask: Ask, cores: int) -> Entry:
