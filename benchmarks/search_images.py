@@ -3,11 +3,12 @@
 Two sets, of which 20 images a class are trained on: MNIST 5k ("digits"), and grey pieces of eighteen photographs
 ("pieces", of grow.py). Of each: `search coefficients` and `search budget` with --honesty later, then the same commands
 with now, each timed: 20, 15 and twice 15 minutes are allowed. Then the found network file is given to scale, fit and
-export. It prints the curves of scaling, with three seeds each, for docs/benchmarks.md.
+export. It prints the curves of scaling, with three seeds each, for docs/benchmarks.md; with --pictures it writes their
+drawings too.
 
 The same command goes on where it stopped; then the times are those of what was left.
 Run: python benchmarks/search_images.py [--out runs/search] [--only digits|pieces] [--baseline mobilenetv3_small_100]
-                                        [--budget macs<=10M]
+                                        [--budget macs<=10M] [--pictures docs/pictures]
 Exit 1 above a limit.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import grow
+from triscale import atomic
 from triscale.cli.main import main as triscale
 from triscale.data.demo import mnist5k
 from triscale.spec.files import read_network
@@ -75,6 +78,12 @@ def curves(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def picture(page: Path, file: Path) -> None:
+    """The last drawing of a page, the curves of scaling, as a file of its own."""
+    drawings = re.findall(r"<svg.*?</svg>", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    atomic.write_text(file, drawings[-1] + "\n")
+
+
 def checked(network: Path, data: Path, folder: Path) -> None:
     """That scale, fit and export take what a search found."""
     own = counted(read_network(network))
@@ -105,6 +114,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("digits", "pieces"))
     parser.add_argument("--baseline", default="mobilenetv3_small_100")
     parser.add_argument("--budget", default="macs<=10M")
+    parser.add_argument("--pictures", type=Path)
     given = parser.parse_args()
     made: dict[str, Callable[[Path], Path]] = {"digits": mnist5k, "pieces": pieces}
     ok = True
@@ -114,6 +124,9 @@ def main() -> int:
             data, baseline = make(folder / "images"), ["--baseline", given.baseline]
             first, found = searched("coefficients", data, folder / "coefficients", baseline)
             print("\n".join(curves(found)))
+            if given.pictures is not None:
+                page = folder / "coefficients" / "report.html"
+                picture(page, given.pictures / f"search_curves_{name}.svg")
             second, _ = searched("budget", data, folder / "budget", [*baseline, "--budget", given.budget])
             for part in ("coefficients", "budget"):
                 checked(folder / part / "network.json", data, folder / f"{part}-checked")
