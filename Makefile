@@ -103,7 +103,7 @@ accept-search: $(VENV)/.test-installed
 	$(BIN)/python benchmarks/search_images.py
 
 accept-latency: $(VENV)/.test-installed
-	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --write
+	$(BIN)/python benchmarks/latency_budgets.py --budgets 30 --seed 0 --engine onnx --network efficientnet_lite0 --threads 1 --write
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist src/*.egg-info

@@ -4,6 +4,7 @@ Limits are drawn evenly on a logarithmic scale between the latencies of two netw
 eighth of the baseline's MACs, and with eight times as many. A budget holds when the upper quartile of three
 measurements in a process that knows nothing of the search is inside. Nothing of earlier runs is used.
 Run: python benchmarks/latency_budgets.py [--budgets 30] [--seed 0] [--engine onnx] [--network efficientnet_lite0]
+                                          [--threads 1]
 Exit 1 when fewer than 29 of 30 are inside, one is above 1.05 times its limit, or less than 85 % is used on average.
 """
 
@@ -153,7 +154,7 @@ def main() -> int:
     print(told)
     if given.write:
         command = f"python benchmarks/latency_budgets.py --budgets {given.budgets} --seed {given.seed}"
-        write(told, f"{command} --engine {engine} --network {given.network}", conditions)
+        write(told, f"{command} --engine {engine} --network {given.network} --threads {given.threads}", conditions)
     return 0 if ok else 1
 
 

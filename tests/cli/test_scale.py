@@ -171,10 +171,29 @@ def test_photographs_are_shown_to_every_member_with_weights(tmp_path):
         (("--table", "--photographs", "coffee"), "--photographs belongs to --curve FILE.png"),
         (("--curve", "/nowhere/x/c.png", "--photographs", "nobody"), "no photograph of scikit-image's: astronaut"),
         (("--curve", "c.png", "--photographs", "nobody.png"), "nobody.png"),
+        (("--to", "macs<=1G", "--threads", "1"), "--threads says how a latency is measured"),
+        (("--phi", "1", "--threads", "1"), "--threads says how a latency is measured"),
+        (("--to", "latency<=5ms", "--threads", "0"), "threads must be at least 1, got 0"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_one_line(arguments, said):
     assert said in refusal("scale", "efficientnet_lite0", *arguments)
+
+
+def test_a_network_for_one_thread_is_sought_with_one_thread(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    from triscale.deployment import on_device
+
+    asked = []
+
+    def solved(base, budget, engine, *, rule, threads, progress):
+        asked.append((engine, threads))
+        return on_device.OnDevice(base, RULES["compound"].multipliers(0), {"latency": 1e-3})
+
+    monkeypatch.setattr(on_device, "solve_on_device", solved)
+    done = triscale("scale", "efficientnet_lite0", "--to", "latency<=2ms", "--threads", 1, "--engine", "openvino")
+    assert done.code == 0 and "latency: 1ms of 2ms (50.0%)" in done.out, done.err
+    assert asked == [("openvino", 1)]
 
 
 def test_a_family_without_weights_here_is_refused_by_name(tmp_path):

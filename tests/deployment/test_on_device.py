@@ -70,6 +70,19 @@ def test_what_came_out_is_told_with_its_prediction(fake):
     assert told["prediction"]["networks"] >= 1
 
 
+def test_everything_is_measured_with_the_threads_of_the_table(fake, monkeypatch):
+    device, table = fake()
+    given = []
+
+    def seconds(*_, threads=None, **named):
+        given.append(threads)
+        return {"latency": lambda net: device.latency(net).upper_quartile_ms / 1e3}
+
+    monkeypatch.setattr(on_device, "measures", seconds)
+    solve_on_device(NETWORK, parse("latency<=2ms"), table=table)
+    assert given == [table.threads]
+
+
 def test_a_fresh_process_that_takes_longer_leads_to_a_smaller_network(fake, monkeypatch):
     _, table = fake()
     slower = FakeDevice(bias=1.08)

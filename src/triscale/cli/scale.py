@@ -38,6 +38,7 @@ def scale_command(
     beta: float | None = None,
     gamma: float | None = None,
     engine: Literal["onnx", "openvino"] = "onnx",
+    threads: int | None = None,
     out: Path | None = None,
     table: bool = False,
     curve: Path | None = None,
@@ -78,6 +79,8 @@ def scale_command(
         resolution per step of phi, 1.15 for compound
     engine
         which engine latency and size are measured on: onnx or openvino
+    threads
+        of one inference, with which latency is measured; every core by default. Fewer are steadier on a shared machine
     out
         write the network to this file (.json), or the module's weights (.safetensors)
     table
@@ -100,7 +103,14 @@ def scale_command(
         from triscale.cli.scale_module import scale_own
 
         views = {"--table": table or None, "--curve": curve, "--panels": panels}
-        foreign = {"--resolution": resolution, "--phi": phi, "--fast": fast, "--rule": rule, **views}
+        foreign = {
+            "--resolution": resolution,
+            "--phi": phi,
+            "--fast": fast,
+            "--rule": rule,
+            "--threads": threads,
+            **views,
+        }
         given = [option for option, value in foreign.items() if value is not None]
         return scale_own(name, depth, width, to, pixels, out, json, given)
     if pixels is not None:
@@ -114,6 +124,8 @@ def scale_command(
         raise SpecError("--photographs belongs to --curve FILE.png; give both.")
     if way in ("--table", "--curve", "--panels") and out is not None:
         raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
+    if threads is not None and (isinstance(base, Detector) or to is None or "latency" not in parse(to).limits):
+        raise SpecError('--threads says how a latency is measured: it goes with a network and --to "latency<=5ms".')
     given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
     share = FAST_ALPHA if alpha is None else alpha
     if isinstance(base, Detector):
@@ -124,7 +136,7 @@ def scale_command(
     if way in ("--table", "--curve", "--panels"):
         return _show(base, by, curve, panels, photographs, json)
     if to is not None:
-        return _to_budget(base, parse(to), by, engine, out, json)
+        return _to_budget(base, parse(to), by, (engine, threads), out, json)
     if fast is not None:
         made = fast_compound(base, fast, share)
         return _answer(base, made, by, by.multipliers(math.log2(fast)), out, json)
@@ -175,15 +187,22 @@ def _at(base: Network, rule: Rule, phi: float) -> Network:
 
 
 def _to_budget(
-    base: Network, budget: Budget, rule: Rule, engine: Literal["onnx", "openvino"], out: Path | None, json: bool
+    base: Network,
+    budget: Budget,
+    rule: Rule,
+    on: tuple[Literal["onnx", "openvino"], int | None],
+    out: Path | None,
+    json: bool,
 ) -> int:
+    """Solve and tell. on: the engine, and threads of one inference, None for every core."""
     if not any(word in MEASURED for word in budget.limits):
         made, multipliers = solution(base, budget, rule=rule)
         return _answer(base, made, rule, multipliers, out, json, _used(budget, counted(made)))
     from triscale.deployment.on_device import solve_on_device  # torch is loaded only here
     from triscale.training.progress import choose_progress
 
-    held = solve_on_device(base, budget, engine, rule=rule, progress=choose_progress())
+    engine, threads = on
+    held = solve_on_device(base, budget, engine, rule=rule, threads=threads, progress=choose_progress())
     used = [*_used(budget, held.values), *held.lines()]
     return _answer(base, held.network, rule, held.multipliers, out, json, used, held.as_json())
 

@@ -76,11 +76,12 @@ def solve_on_device(
     The latency table predicts, so that candidates cost nothing; the few that remain are exported and measured, and the
     last one again in a fresh process. It is inside with room for the slow moments that this device was seen to have.
 
-    threads, cache: as for `try_out`. table: of this engine; by default the one in the cache.
+    threads, cache: as for `try_out`. table: of this engine, whose threads then count; by default the one in the cache.
     Raises: BudgetError when nothing is inside, with the smallest that can be reached; MissingExtraError without the
         engine's library.
     """
     table = table or LatencyTable(engine, threads)
+    threads = table.threads
     plain = measures(engine, budget.limits.get("latency"), threads=threads, cache=cache)
     if "latency" not in budget.limits:
         made, multipliers = solution(network, budget, plain, predictions={"size": file_bytes}, rule=rule)
