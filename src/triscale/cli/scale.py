@@ -102,15 +102,8 @@ def scale_command(
     if is_reference(name):
         from triscale.cli.scale_module import scale_own
 
-        views = {"--table": table or None, "--curve": curve, "--panels": panels}
-        foreign = {
-            "--resolution": resolution,
-            "--phi": phi,
-            "--fast": fast,
-            "--rule": rule,
-            "--threads": threads,
-            **views,
-        }
+        views = {"--table": table or None, "--curve": curve, "--panels": panels, "--threads": threads}
+        foreign = {"--resolution": resolution, "--phi": phi, "--fast": fast, "--rule": rule, **views}
         given = [option for option, value in foreign.items() if value is not None]
         return scale_own(name, depth, width, to, pixels, out, json, given)
     if pixels is not None:
@@ -124,8 +117,7 @@ def scale_command(
         raise SpecError("--photographs belongs to --curve FILE.png; give both.")
     if way in ("--table", "--curve", "--panels") and out is not None:
         raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
-    if threads is not None and (isinstance(base, Detector) or to is None or "latency" not in parse(to).limits):
-        raise SpecError('--threads says how a latency is measured: it goes with a network and --to "latency<=5ms".')
+    _check_threads(threads, base, to)
     given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
     share = FAST_ALPHA if alpha is None else alpha
     if isinstance(base, Detector):
@@ -143,6 +135,12 @@ def scale_command(
     if phi is not None:
         return _answer(base, _at(base, by, phi), by, by.multipliers(phi), out, json)
     return _answer(base, scale(base, *given), None, given, out, json)
+
+
+def _check_threads(threads: int | None, base: Network | Detector, to: str | None) -> None:
+    """Refuse threads where no latency is measured with them. Raises: SpecError, BudgetError."""
+    if threads is not None and (isinstance(base, Detector) or to is None or "latency" not in parse(to).limits):
+        raise SpecError('--threads says how a latency is measured: it goes with a network and --to "latency<=5ms".')
 
 
 def _show(
