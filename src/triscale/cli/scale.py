@@ -113,11 +113,9 @@ def scale_command(
         raise SpecError("--rule says how --phi, --to, --table, --curve and --panels grow; leave it away here.")
     base = resolve_subject(name)
     by = _rule("fast" if fast is not None else rule, alpha, beta, gamma)
-    if photographs and curve is None:
-        raise SpecError("--photographs belongs to --curve FILE.png; give both.")
     if way in ("--table", "--curve", "--panels") and out is not None:
         raise SpecError(f"--out writes one network, but {way} shows many; leave --out away.")
-    _check_threads(threads, base, to)
+    _check_belonging(base, to, threads, photographs, curve)
     given = Multipliers(*(1.0 if each is None else each for each in (depth, width, resolution)))
     share = FAST_ALPHA if alpha is None else alpha
     if isinstance(base, Detector):
@@ -137,8 +135,12 @@ def scale_command(
     return _answer(base, scale(base, *given), None, given, out, json)
 
 
-def _check_threads(threads: int | None, base: Network | Detector, to: str | None) -> None:
-    """Refuse threads where no latency is measured with them. Raises: SpecError, BudgetError."""
+def _check_belonging(
+    base: Network | Detector, to: str | None, threads: int | None, photographs: Sequence[str], curve: Path | None
+) -> None:
+    """Refuse photographs without a curve, and threads where no latency is measured. Raises: SpecError, BudgetError."""
+    if photographs and curve is None:
+        raise SpecError("--photographs belongs to --curve FILE.png; give both.")
     if threads is not None and (isinstance(base, Detector) or to is None or "latency" not in parse(to).limits):
         raise SpecError('--threads says how a latency is measured: it goes with a network and --to "latency<=5ms".')
 
