@@ -18,6 +18,7 @@ from triscale.search.candidate import Multipliers
 from triscale.search.on_ray import OnRay
 from triscale.search.own import ModuleBaseline
 from triscale.search.proxy import TrainingScore
+from triscale.search.spread import Alone
 from triscale.search.winner import keep_winner, train_winner
 from triscale.training.progress import SilentProgress
 from triscale.training.recipe import Recipe
@@ -98,6 +99,13 @@ def test_a_module_of_ones_own_is_kept_with_its_weights(score, tmp_path):
     model = open_model(str(place), code=f"{tmp_path / 'own.py'}:net")
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
     assert model.costs((32, 32))[0] == wide.params
+
+
+def test_a_search_outlives_a_winner_that_cannot_be_trained_again(score, tmp_path):
+    told, wild = Told(), replace(score, recipe=replace(RECIPE, learning_rate=1e30, clip=0.0))
+    assert keep_winner(wild, SMALL, 9, tmp_path, Alone(), told) == "network.json"
+    assert told.lines[-1].startswith("the winner was not kept trained: ")
+    assert not (tmp_path / "winner" / "model.safetensors").exists()
 
 
 def test_where_a_cluster_trains_nothing_is_trained_here(score, tmp_path):

@@ -103,6 +103,7 @@ def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset,
     """What both pages show alike."""
     from triscale.report.search import Searched
     from triscale.search.shared.storage import shown
+    from triscale.search.winner import FOLDER, WEIGHTS
 
     return Searched(
         baseline=job.baseline.name,
@@ -111,7 +112,7 @@ def _searched(job: CoefficientJob | BudgetJob, run: RunFolder, dataset: Dataset,
         folder=str(run.path),
         data=f"{_images(dataset)}, of {dataset.root}",
         preset=job.preset.name,
-        trained=options.spread.trains_here,
+        trained=(run.path / FOLDER / WEIGHTS).exists(),
         environment=run.record.environment,
     )
 

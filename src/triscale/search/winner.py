@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from triscale.errors import TrainingError
 from triscale.search.candidate import Candidate
 from triscale.search.proxy import TrainingScore
 from triscale.search.spread import Spread
@@ -23,14 +24,18 @@ WEIGHTS = "model.safetensors"
 def keep_winner(
     score: TrainingScore, winner: Candidate, steps: int, folder: Path, spread: Spread, progress: Progress
 ) -> str:
-    """`train_winner`, where this process is one that trains.
+    """`train_winner`, where this process is one that trains; what was found stands also where that training fails.
 
     Returns: the file of the search's folder that is to be used: the winner's weights, else what it is.
     """
     if not spread.trains_here:
         progress.say("the winner is not trained here: the trainings of this search are the cluster's")
         return file_name(winner)
-    place = train_winner(score, winner, steps, folder, progress)
+    try:
+        place = train_winner(score, winner, steps, folder, progress)
+    except TrainingError as error:
+        progress.say(f"the winner was not kept trained: {error}")
+        return file_name(winner)
     return f"{place.name}/{WEIGHTS}"
 
 
